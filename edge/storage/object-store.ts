@@ -1,0 +1,21 @@
+import type { SqlValue, Store } from './store.ts'
+
+const toBytes = (value: unknown): unknown => (value instanceof ArrayBuffer ? new Uint8Array(value) : value)
+
+/** A `Store` over a SQLite-backed Durable Object's storage. */
+export const objectStore = (storage: DurableObjectStorage): Store => ({
+  all<R extends object>(query: string, ...values: SqlValue[]): R[] {
+    const cursor = storage.sql.exec(query, ...values)
+    const rows = cursor.toArray()
+    for (const row of rows) for (const name in row) if (row[name] instanceof ArrayBuffer) Object.assign(row, { [name]: toBytes(row[name]) })
+    // The caller names the row's shape beside its SELECT; SQLite is dynamically typed, so this seam cannot check it.
+    return rows as unknown as R[]
+  },
+  run(query, ...values) {
+    const cursor = storage.sql.exec(query, ...values)
+    cursor.toArray()
+    // `rowsWritten` counts index rows as well; what callers ask is "did it change anything".
+    return cursor.rowsWritten
+  },
+  transaction: (body) => storage.transactionSync(body),
+})
