@@ -96,7 +96,7 @@ describe('normal form', () => {
     [{ where: [{ col: 'Regoin', op: '=', value: 'x' }] }, 'where[0].col', 'did you mean "region"?'],
     [{ select: ['nothing like it'] }, 'select[0]', 'there are "id", "region"'],
     [{ where: [{ col: 'id', op: '=', value: 1.5 }] }, 'where[0].value', '1.5 is not a whole number'],
-    [{ where: [{ col: 'id', op: '=', value: 9007199254740993 }] }, 'where[0].value', 'send it as a string'],
+    [{ where: [{ col: 'id', op: '=', value: 2 ** 53 }] }, 'where[0].value', 'send it as a string'],
     [{ where: [{ col: 'id', op: '=', value: '9223372036854775808' }] }, 'where[0].value', 'outside the range of long'],
     [{ where: [{ col: 'n', op: '=', value: 2147483648 }] }, 'where[0].value', 'outside the range of int'],
     [{ where: [{ col: 'amount', op: '=', value: '1.005' }] }, 'where[0].value', '3 decimal places, the column keeps 2'],
