@@ -1,0 +1,87 @@
+/**
+ * What the node and its DuckDB child say to each other, over Bun's IPC. Both ends are this program in the same
+ * version, so the shapes are types and not schemas.
+ */
+
+/** A DuckDB type as a tree. `name` is DuckDB's own word: BIGINT, DECIMAL, STRUCT … */
+export interface DuckdbType {
+  name: string
+  /** `JSON` for a VARCHAR that holds JSON. */
+  alias?: string | undefined
+  width?: number | undefined
+  scale?: number | undefined
+  /** Of LIST and ARRAY. */
+  element?: DuckdbType | undefined
+  /** Of MAP. */
+  key?: DuckdbType | undefined
+  value?: DuckdbType | undefined
+  /** Of STRUCT, in order. */
+  fields?: { name: string; type: DuckdbType }[] | undefined
+}
+
+export interface DescribedColumn {
+  name: string
+  type: DuckdbType
+}
+
+export interface Described {
+  columns: DescribedColumn[]
+  /** One for each `$n` from 1 to the highest; null where DuckDB cannot tell without a value. */
+  parameters: (string | null)[]
+}
+
+/** A value for `$n`: its text, and the DuckDB type that DuckDB itself shall read it as. */
+export interface BoundValue {
+  text: string | null
+  type: string
+}
+
+/** A cell as DuckDB's lossless JSON conversion gives it: 64-bit integers, decimals and times are strings. */
+export type Cell = string | number | boolean | null | Cell[] | { [name: string]: Cell }
+
+export interface OpenRequest {
+  /** Where relative file names of statements begin. */
+  folder: string
+  /** Folders (with what is below) that statements may touch, all else is refused; null: no limit, for our own statements only. */
+  allowed: string[] | null
+  /** Statements of ours, run before the settings are locked (an ATTACH, say). */
+  setup: string[]
+}
+
+export interface Requests {
+  open: OpenRequest
+  describe: { sql: string; values: BoundValue[] | null }
+  run: { sql: string; values: BoundValue[] }
+  digest: { path: string }
+  close: Record<never, never>
+}
+
+export interface Answers {
+  open: null
+  /** `columns` null: they cannot be known without values. */
+  describe: { parameters: (string | null)[]; columns: DescribedColumn[] | null }
+  run: { rows: Cell[][] }
+  digest: { bytes: number; sha256: string }
+  close: { rssBytes: number }
+}
+
+export type Op = keyof Requests
+
+export type ToChild = { [O in Op]: { id: number; op: O; request: Requests[O] } }[Op] | { op: 'interrupt' }
+
+export type FromChild =
+  | { kind: 'ready'; version: string }
+  | { kind: 'answer'; id: number; answer: Answers[Op] }
+  | { kind: 'error'; id: number; message: string }
+  | { kind: 'progress'; percent: number | null; rows: number | null }
+
+/** What a child is told at its birth, as JSON in its only argument. */
+export interface ChildSettings {
+  parent: number
+  threads: number
+  memoryLimitBytes: number
+  /** Limit of the whole process (RLIMIT_DATA), which also counts what DuckDB's own limit does not see. */
+  processLimitBytes: number
+  tempFolder: string
+  maxSpillBytes: number | null
+}
