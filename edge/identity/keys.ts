@@ -18,7 +18,8 @@ export const MAX_JWKS_BYTES = 256 * 1024
 const text = z.string().max(8_192).exactOptional()
 /** RFC 7517 and 7518: what a public signature key needs. Everything else, private parts too, is dropped by the parse. */
 const Jwk = z.object({ kty: z.string(), kid: text, use: text, alg: text, crv: text, x: text, y: text, n: text, e: text })
-const Jwks = z.object({ keys: z.array(Jwk.extend({ key_ops: z.array(z.string()).optional() })).max(200) })
+const Published = Jwk.extend({ key_ops: z.array(z.string()).optional() })
+const Jwks = z.object({ keys: z.array(z.unknown()).max(200) })
 
 /** An issuer's public signature keys, and when they were fetched (ms since 1970). Plain data: it crosses RPC. */
 export const KeySet = z.object({ keys: z.array(Jwk), fetched_at: z.number() })
@@ -26,16 +27,14 @@ export type KeySet = z.infer<typeof KeySet>
 
 export const hasKid = (set: KeySet, kid: string | null): boolean => kid === null || set.keys.some((key) => key.kid === kid)
 
-/** The document's signature keys. Encryption keys and shared secrets have no business here. */
+/** The document's signature keys. Encryption keys and shared secrets have no business here; a key that is none costs only itself. */
 export const usableKeys = (document: unknown): KeySet['keys'] =>
-  Jwks.parse(document)
-    .keys.filter(
-      (key) =>
-        ['EC', 'RSA', 'OKP'].includes(key.kty) &&
-        (key.use === undefined || key.use === 'sig') &&
-        (key.key_ops === undefined || key.key_ops.includes('verify')),
-    )
-    .map((key) => Jwk.parse(key))
+  Jwks.parse(document).keys.flatMap((candidate) => {
+    const key = Published.safeParse(candidate)
+    if (!key.success || !['EC', 'RSA', 'OKP'].includes(key.data.kty)) return []
+    const { use = 'sig', key_ops = ['verify'] } = key.data
+    return use === 'sig' && key_ops.includes('verify') ? [Jwk.parse(key.data)] : []
+  })
 
 /** Fetches a JWKS document. Throws a line that names the address and what came instead. */
 export const fetchKeys =
