@@ -1,0 +1,84 @@
+import type { ColumnStats, NodeFile } from '../contract/manifests.ts'
+import type { DataFile } from './manifest.ts'
+import { type Field, leaves } from './schema.ts'
+import { bound, type PartitionValue, partitionValue } from './single-value.ts'
+import { DEFAULT_PARTITION, JOB_ID, RUN_DATE, TENANT_ID } from './specs.ts'
+
+/** Which job wrote the file, and where it lies. */
+export interface FileOrigin {
+  tenant: string
+  job: string
+  /** Absolute address, `s3://bucket/key`. */
+  path: string
+}
+
+/** The one value that a column has in a whole file, or undefined where it has several or nobody knows. */
+const onlyValue = (type: string, stats: ColumnStats | undefined): PartitionValue | undefined => {
+  if (!stats) return undefined
+  if (stats.values > 0 && stats.nulls === stats.values) return null
+  if (stats.nulls > 0 || stats.min === null || stats.min !== stats.max) return undefined
+  return partitionValue(type, stats.min)
+}
+
+/**
+ * A file as a manifest keeps it, and the columns it is partitioned by: those wished for, where the file has one value
+ * of each; else the default, which every file of one job and date fits. Statistics of unknown columns are left out.
+ */
+export const dataFile = (
+  origin: FileOrigin,
+  file: NodeFile,
+  fields: readonly Field[],
+  wished: readonly number[],
+): { sources: readonly number[]; file: DataFile } => {
+  const byId = new Map(file.stats.map((stats) => [stats.field, stats]))
+  const columns = leaves([...fields])
+  const values = (sources: readonly number[]): (PartitionValue | undefined)[] =>
+    sources.map((source) => {
+      if (source === TENANT_ID) return origin.tenant
+      if (source === JOB_ID) return origin.job
+      if (source === RUN_DATE) return partitionValue('date', file.run_date)
+      const column = fields.find((field) => field.id === source)
+      return typeof column?.type === 'string' ? onlyValue(column.type, byId.get(source)) : undefined
+    })
+  const known = (value: PartitionValue | undefined): value is PartitionValue => value !== undefined
+  let sources = wished
+  let partition = values(sources)
+  if (!partition.every(known)) {
+    sources = DEFAULT_PARTITION
+    partition = values(sources)
+  }
+  const out: DataFile = {
+    path: origin.path,
+    partition: partition.filter(known),
+    rows: file.rows,
+    bytes: file.bytes,
+    columnSizes: [],
+    valueCounts: [],
+    nullCounts: [],
+    nanCounts: [],
+    lower: [],
+    upper: [],
+    splitOffsets: file.split_offsets.length > 0 ? file.split_offsets : null,
+  }
+  // Ids stand in every file of the job, whoever added the column; their bounds find a job in a spec without job_id.
+  const ids = new Map([
+    [TENANT_ID, origin.tenant],
+    [JOB_ID, origin.job],
+  ])
+  for (const { id, type, bounded } of columns) {
+    const stats = byId.get(id)
+    const whole = ids.get(id)
+    if (stats) {
+      out.columnSizes.push([id, stats.bytes])
+      out.valueCounts.push([id, stats.values])
+      out.nullCounts.push([id, stats.nulls])
+      if (stats.nans !== null && (type === 'float' || type === 'double')) out.nanCounts.push([id, stats.nans])
+    }
+    if (!bounded) continue
+    const lower = bound(type, whole ?? stats?.min ?? null, 'lower', whole !== undefined)
+    const upper = bound(type, whole ?? stats?.max ?? null, 'upper', whole !== undefined)
+    if (lower) out.lower.push([id, lower])
+    if (upper) out.upper.push([id, upper])
+  }
+  return { sources, file: out }
+}
