@@ -1,0 +1,215 @@
+import type { AsyncDuckDB, AsyncDuckDBConnection } from '@duckdb/duckdb-wasm'
+import type { RecordBatch, Schema } from 'apache-arrow'
+import { aborted, type Priority, StatementQueue } from './queue.ts'
+
+/** Where the engine's files lie. Absolute, or relative to the page. They are never fetched from anywhere else. */
+export interface EngineAssets {
+  /** `duckdb-browser-eh.worker.js` of the pinned version. */
+  duckdbWorker: string
+  /** `duckdb-eh.wasm`, served with its encoding. */
+  duckdbWasm: string
+  /** `parquet_wasm_bg.wasm`: fetched only for a result without a pack. */
+  parquetWasm: string
+}
+
+export interface QueryOptions {
+  priority?: Priority | undefined
+  signal?: AbortSignal | undefined
+}
+
+export interface Table {
+  schema: Schema
+  batches: RecordBatch[]
+}
+
+/** How long the engine works before it looks for a cancellation. */
+const POLL_MILLISECONDS = 20
+
+/**
+ * One DuckDB in one worker: one database, one connection, one statement at a time. Terminating the worker is the only way to
+ * give its memory back, so an engine that held much is thrown away and not reused.
+ */
+export class Engine {
+  readonly assets: EngineAssets
+  readonly #db: AsyncDuckDB
+  readonly #worker: Worker
+  readonly #queue = new StatementQueue()
+  #connection: AsyncDuckDBConnection
+  #closed = false
+
+  constructor(assets: EngineAssets, worker: Worker, db: AsyncDuckDB, connection: AsyncDuckDBConnection) {
+    this.assets = assets
+    this.#worker = worker
+    this.#db = db
+    this.#connection = connection
+  }
+
+  get files(): AsyncDuckDB {
+    return this.#db
+  }
+
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  /** Runs one statement and hands on its batches as they come; what `onBatch` waits for holds the engine back. */
+  async stream(
+    sql: string,
+    options: QueryOptions & { onSchema?: (schema: Schema) => void; onBatch: (batch: RecordBatch) => void | Promise<void> },
+  ): Promise<void> {
+    await this.#queue.run(
+      options.priority ?? 'view',
+      async (signal) => {
+        const connection = this.#connection
+        const cancel = (): void => void connection.cancelSent()
+        signal.addEventListener('abort', cancel, { once: true })
+        try {
+          const reader = await connection.send(sql, true)
+          if (signal.aborted) throw aborted()
+          await reader.open()
+          options.onSchema?.(reader.schema)
+          for await (const batch of reader) {
+            if (signal.aborted) throw aborted()
+            await options.onBatch(batch)
+          }
+          if (signal.aborted) throw aborted()
+        } catch (error) {
+          if (signal.aborted) throw aborted()
+          throw error instanceof Error ? new EngineError(error.message) : error
+        } finally {
+          signal.removeEventListener('abort', cancel)
+        }
+      },
+      options.signal,
+    )
+  }
+
+  /** Runs one statement and keeps its whole answer. */
+  async query(sql: string, options: QueryOptions = {}): Promise<Table> {
+    let schema: Schema | undefined
+    let batches: RecordBatch[] = []
+    await this.stream(sql, {
+      ...options,
+      onSchema: (made) => {
+        schema = made
+        // A statement that was stopped for a better one begins anew.
+        batches = []
+      },
+      onBatch: (batch) => void batches.push(batch),
+    })
+    if (schema === undefined) throw new EngineError('the statement has no answer')
+    return { schema, batches }
+  }
+
+  async insertArrow(ipc: Uint8Array, table: string): Promise<void> {
+    await this.#queue.run('view', () => this.#connection.insertArrowFromIPCStream(ipc, { name: table, create: true }))
+  }
+
+  /** A new, empty database in the same worker: the settings of the last one, locked as they were, are gone with it. */
+  async reset(): Promise<void> {
+    await this.#connection.close().catch(() => undefined)
+    await this.#db.dropFiles()
+    this.#connection = await openDatabase(this.#db)
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#worker.terminate()
+  }
+}
+
+/** A statement that DuckDB refused, with its own words. */
+export class EngineError extends Error {
+  constructor(message: string) {
+    super(message)
+    this.name = 'EngineError'
+  }
+}
+
+const openDatabase = async (db: AsyncDuckDB): Promise<AsyncDuckDBConnection> => {
+  // Exact values: no cast to double (9007199254740993 would lose its last digit), no cast to Date.
+  await db.open({
+    path: ':memory:',
+    query: {
+      queryPollingInterval: POLL_MILLISECONDS,
+      castBigIntToDouble: false,
+      castDecimalToDouble: false,
+      castTimestampToDate: false,
+      castDurationToTime64: false,
+    },
+    filesystem: { forceFullHTTPReads: false, allowFullHTTPReads: false, reliableHeadRequests: true },
+  })
+  const connection = await db.connect()
+  // Extensions would come from the vendor's server, at first use and without a word.
+  await connection.query('SET autoinstall_known_extensions = false')
+  await connection.query('SET autoload_known_extensions = false')
+  return connection
+}
+
+const startEngine = async (assets: EngineAssets): Promise<Engine> => {
+  const duckdb = await import('@duckdb/duckdb-wasm')
+  const absolute = (path: string): string => new URL(path, location.href).href
+  const workerUrl = absolute(assets.duckdbWorker)
+  // A worker of another origin is refused; a Blob worker that imports it is not.
+  const ownUrl =
+    new URL(workerUrl).origin === location.origin
+      ? workerUrl
+      : URL.createObjectURL(new Blob([`importScripts(${JSON.stringify(workerUrl)})`], { type: 'text/javascript' }))
+  const worker = new Worker(ownUrl)
+  try {
+    const db = new duckdb.AsyncDuckDB(new duckdb.VoidLogger(), worker)
+    await db.instantiate(absolute(assets.duckdbWasm), null)
+    return new Engine(assets, worker, db, await openDatabase(db))
+  } catch (error) {
+    worker.terminate()
+    throw error
+  }
+}
+
+/** At most one engine waits, warm, for the next result. */
+let warm: { assets: EngineAssets; engine: Promise<Engine> } | null = null
+
+/** Starts the engine (2 to 3 s) while something else is waited for anyway. Repeating it costs nothing. */
+export const warmUp = (assets: EngineAssets): void => {
+  if (warm?.assets.duckdbWasm === assets.duckdbWasm) return
+  const engine = startEngine(assets)
+  const mine = { assets, engine }
+  warm = mine
+  engine.catch(() => {
+    // A failed start is not kept: the next one tries again.
+    if (warm === mine) warm = null
+  })
+}
+
+/** The warm engine, which from now on is the caller's own; or a new one. */
+export const takeEngine = async (assets: EngineAssets): Promise<Engine> => {
+  warmUp(assets)
+  const taken = warm
+  warm = null
+  if (taken === null) throw new EngineError('the engine did not start')
+  return taken.engine
+}
+
+/** Above this an engine's memory goes back to the system instead of to the next result. */
+const REUSABLE_BYTES = 64 * 1024 * 1024
+
+export const giveBack = (engine: Engine, bytesHeld: number): void => {
+  if (warm !== null || bytesHeld > REUSABLE_BYTES) {
+    engine.close()
+    return
+  }
+  const mine = {
+    assets: engine.assets,
+    engine: engine.reset().then(
+      () => engine,
+      () => {
+        engine.close()
+        return startEngine(engine.assets)
+      },
+    ),
+  }
+  warm = mine
+  mine.engine.catch(() => {
+    if (warm === mine) warm = null
+  })
+}
