@@ -25,31 +25,32 @@ export interface DescribedColumn {
 }
 
 export interface Described {
-  columns: DescribedColumn[]
   /** One for each `$n` from 1 to the highest; null where DuckDB cannot tell without a value. */
   parameters: (string | null)[]
+  /** Null: they cannot be known without values. */
+  columns: DescribedColumn[] | null
 }
 
-/** A value for `$n`: its text, and the DuckDB type that DuckDB itself shall read it as. */
+/** A value for `$n`: its text, and the DuckDB type that DuckDB itself shall read it as; null: whatever the place wants. */
 export interface BoundValue {
   text: string | null
-  type: string
+  type: string | null
 }
 
 /** A cell as DuckDB's lossless JSON conversion gives it: 64-bit integers, decimals and times are strings. */
 export type Cell = string | number | boolean | null | Cell[] | { [name: string]: Cell }
 
-export interface OpenRequest {
+export interface Sandbox {
   /** Where relative file names of statements begin. */
   folder: string
   /** Folders (with what is below) that statements may touch, all else is refused; null: no limit, for our own statements only. */
   allowed: string[] | null
   /** Statements of ours, run before the settings are locked (an ATTACH, say). */
-  setup: string[]
+  setup?: string[]
 }
 
 export interface Requests {
-  open: OpenRequest
+  open: Sandbox
   describe: { sql: string; values: BoundValue[] | null }
   run: { sql: string; values: BoundValue[] }
   digest: { path: string }
@@ -58,8 +59,7 @@ export interface Requests {
 
 export interface Answers {
   open: null
-  /** `columns` null: they cannot be known without values. */
-  describe: { parameters: (string | null)[]; columns: DescribedColumn[] | null }
+  describe: Described
   run: { rows: Cell[][] }
   digest: { bytes: number; sha256: string }
   close: { rssBytes: number }
@@ -67,12 +67,13 @@ export interface Answers {
 
 export type Op = keyof Requests
 
-export type ToChild = { [O in Op]: { id: number; op: O; request: Requests[O] } }[Op] | { op: 'interrupt' }
+export type ToChild = { [O in Op]: { op: O; id: number; request: Requests[O] } }[Op] | { op: 'interrupt' }
 
 export type FromChild =
   | { kind: 'ready'; version: string }
   | { kind: 'answer'; id: number; answer: Answers[Op] }
-  | { kind: 'error'; id: number; message: string }
+  /** `code` is set for faults the child itself found; null: the message is DuckDB's. */
+  | { kind: 'error'; id: number; code: string | null; message: string }
   | { kind: 'progress'; percent: number | null; rows: number | null }
 
 /** What a child is told at its birth, as JSON in its only argument. */

@@ -1,5 +1,6 @@
 import type { ColumnType } from '../../edge/contract/columns.ts'
 import { PrimitiveType } from '../../edge/contract/columns.ts'
+import { OWN_ERROR } from '../duckdb/faults.ts'
 import type { DuckdbType } from '../duckdb/protocol.ts'
 import { quoteName, quoteText } from '../duckdb/sql.ts'
 
@@ -15,9 +16,6 @@ export class Unkeepable extends Error {
     this.name = 'Unkeepable'
   }
 }
-
-/** Marks messages that our own SQL raises by `error()`, so that DuckDB's wording around them can be cut. */
-export const OWN_ERROR = 'scarab: '
 
 const EXACT: Record<string, string> = {
   BOOLEAN: 'boolean',
@@ -181,7 +179,7 @@ const leafCast = (expression: string, from: DuckdbType, to: string, path: string
   const own = from.name === 'DECIMAL' ? `decimal(${from.width},${from.scale})` : EXACT[from.name]
   const exactByNature = own !== undefined && widens(own, to) && !/^U?HUGEINT$/.test(from.name)
   if (!exactByNature) return checkedCast(expression, to, path, to)
-  if (from.alias === undefined && sqlType(to) === duckdbTypeName(from)) return expression
+  // Always written out, even where it changes nothing: a NULL that was bound for `$n` has no type of its own.
   return plainCast(expression, to)
 }
 

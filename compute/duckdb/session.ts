@@ -1,0 +1,216 @@
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { EngineFault } from '../engines/engine.ts'
+import { engineFault, failureOf } from './faults.ts'
+import type { Answers, BoundValue, Cell, ChildSettings, Described, FromChild, Op, Requests, Sandbox, ToChild } from './protocol.ts'
+
+/** After this long without an answer to an interrupt the process is killed. */
+export const INTERRUPT_GRACE_MILLISECONDS = 900
+/** One for the running statement, the others for files and for closing. */
+const WORK_POOL_THREADS = 4
+const STDERR_CHARACTERS = 2_000
+/** What Bun and DuckDB's code need beside DuckDB's own memory: measured 0.1 GB, with room for heaps that are not counted. */
+const PROCESS_OVERHEAD_BYTES = 1024 ** 3
+
+export interface ChildOptions {
+  /** Threads of DuckDB. */
+  threads: number
+  /** DuckDB's own limit. The process may have a quarter more, and 1 GiB. */
+  memoryLimitBytes: number
+  /** Where the child's own folder for spilled data is made. */
+  tempFolder: string
+  maxSpillBytes: number | null
+}
+
+/** What a piece of work may do with a child while it holds it. */
+export interface DuckdbSession {
+  /** DuckDB's version. */
+  readonly version: string
+  /** Describes one SELECT without running it; refuses any other statement. `values` null: without arguments. */
+  describe(sql: string, values: BoundValue[] | null): Promise<Described>
+  /** Runs one statement of ours. Rows come whole: for small answers only. */
+  run(sql: string, values?: BoundValue[]): Promise<Cell[][]>
+  /** Size and SHA-256 of a file, hashed in the child. */
+  digest(path: string): Promise<{ bytes: number; sha256: string }>
+  /** Hears of the running statement's progress, a few times a second. */
+  onProgress: ((percent: number | null, rows: number | null) => void) | null
+}
+
+type Waiting = { resolve(answer: unknown): void; reject(error: Error): void }
+
+/** A DuckDB child process as its parent sees it. */
+export class DuckdbChild implements DuckdbSession {
+  readonly #process: Bun.Subprocess
+  readonly #folder: string
+  readonly #waiting = new Map<number, Waiting>()
+  #version = ''
+  #next = 1
+  #signal: AbortSignal | null = null
+  #stderr = ''
+  /** Why we killed it; null while we did not. */
+  #fate: EngineFault | null = null
+  #dead = false
+  onProgress: ((percent: number | null, rows: number | null) => void) | null = null
+  /** How the last work was stopped; null when it was not. */
+  stopped: 'interrupted' | 'killed' | null = null
+
+  private constructor(options: ChildOptions, folder: string, ready: Waiting) {
+    const settings: ChildSettings = {
+      parent: process.pid,
+      threads: options.threads,
+      memoryLimitBytes: options.memoryLimitBytes,
+      processLimitBytes: Math.ceil(options.memoryLimitBytes * 1.25) + PROCESS_OVERHEAD_BYTES,
+      tempFolder: folder,
+      maxSpillBytes: options.maxSpillBytes,
+    }
+    this.#folder = folder
+    this.#process = Bun.spawn([process.execPath, '--no-install', join(import.meta.dir, 'child.ts'), JSON.stringify(settings)], {
+      cwd: folder,
+      // Nothing of the node's environment: it may hold passwords of sources.
+      env: { UV_THREADPOOL_SIZE: String(WORK_POOL_THREADS), HOME: folder, TZ: 'UTC' },
+      stdio: ['ignore', 'ignore', 'pipe'],
+      serialization: 'advanced',
+      ipc: (message: FromChild) => this.#hear(message, ready),
+      onExit: (child, code) => this.#ended(ready, child.signalCode === null ? `exit code ${code}` : `signal ${child.signalCode}`),
+    })
+    void this.#listen()
+  }
+
+  /** Starts a child and waits until it can take work. Throws EngineFault. */
+  static async start(options: ChildOptions): Promise<DuckdbChild> {
+    await mkdir(options.tempFolder, { recursive: true })
+    const folder = await mkdtemp(join(options.tempFolder, `duckdb-${process.pid}-`))
+    const ready = Promise.withResolvers<unknown>()
+    const child = new DuckdbChild(options, folder, ready)
+    await ready.promise
+    return child
+  }
+
+  get pid(): number {
+    return this.#process.pid
+  }
+
+  get version(): string {
+    return this.#version
+  }
+
+  get alive(): boolean {
+    return !this.#dead && this.#fate === null
+  }
+
+  /** Resolves when the process is gone. */
+  get exited(): Promise<number> {
+    return this.#process.exited
+  }
+
+  async #listen(): Promise<void> {
+    const stream = this.#process.stderr
+    if (!(stream instanceof ReadableStream)) return
+    const decoder = new TextDecoder()
+    for await (const chunk of stream) this.#stderr = (this.#stderr + decoder.decode(chunk)).slice(-STDERR_CHARACTERS)
+  }
+
+  #hear(message: FromChild, ready: Waiting): void {
+    if (message.kind === 'ready') {
+      this.#version = message.version
+      ready.resolve(null)
+    } else if (message.kind === 'progress') {
+      this.onProgress?.(message.percent, message.rows)
+    } else {
+      const waiting = this.#waiting.get(message.id)
+      this.#waiting.delete(message.id)
+      if (message.kind === 'answer') waiting?.resolve(message.answer)
+      else waiting?.reject(new EngineFault(failureOf(message.code, message.message)))
+    }
+  }
+
+  #ended(ready: Waiting, how: string): void {
+    this.#dead = true
+    const memory = /allocate|bad_alloc|out of memory/i.test(this.#stderr)
+    const fault =
+      this.#fate ??
+      (memory
+        ? engineFault('limit', 'out_of_memory', 'the DuckDB process ended because it needed more memory than the node allows')
+        : engineFault(
+            'internal',
+            'engine_crashed',
+            `the DuckDB process ended in the middle of its work (${how}) ${this.#stderr.trim().slice(-500)}`.trim(),
+          ))
+    ready.reject(fault)
+    for (const waiting of this.#waiting.values()) waiting.reject(fault)
+    this.#waiting.clear()
+    void rm(this.#folder, { recursive: true, force: true })
+  }
+
+  #post(message: ToChild): void {
+    this.#process.send(message)
+  }
+
+  async #request<O extends Op>(op: O, request: Requests[O]): Promise<Answers[O]> {
+    if (this.#signal?.aborted === true && op !== 'close') throw this.#cancelled()
+    if (!this.alive) throw engineFault('internal', 'engine_crashed', 'the DuckDB process has ended')
+    const id = this.#next++
+    const answer = Promise.withResolvers<Answers[O]>()
+    this.#waiting.set(id, answer as Waiting)
+    this.#post({ op, id, request } as ToChild)
+    return answer.promise
+  }
+
+  #cancelled(): EngineFault {
+    return engineFault('cancelled', 'cancelled', 'the statement was interrupted')
+  }
+
+  describe(sql: string, values: BoundValue[] | null): Promise<Described> {
+    return this.#request('describe', { sql, values })
+  }
+
+  async run(sql: string, values: BoundValue[] = []): Promise<Cell[][]> {
+    return (await this.#request('run', { sql, values })).rows
+  }
+
+  digest(path: string): Promise<{ bytes: number; sha256: string }> {
+    return this.#request('digest', { path })
+  }
+
+  /**
+   * Does one piece of work in a fresh database behind `sandbox`. When `signal` fires, the running statement is interrupted;
+   * if it does not stop in time, the process is killed. Either way the promise settles within a second of the signal.
+   */
+  async work<T>(sandbox: Sandbox, signal: AbortSignal, body: (session: DuckdbSession) => Promise<T>): Promise<T> {
+    this.stopped = null
+    this.#signal = signal
+    let last: Timer | null = null
+    const stop = (): void => {
+      if (this.#waiting.size === 0) return
+      this.stopped = 'interrupted'
+      if (this.alive) this.#post({ op: 'interrupt' })
+      last = setTimeout(() => {
+        this.stopped = 'killed'
+        this.kill(engineFault('cancelled', 'cancelled', 'the statement did not stop within a second, so its DuckDB process was killed'))
+      }, INTERRUPT_GRACE_MILLISECONDS)
+    }
+    signal.addEventListener('abort', stop, { once: true })
+    try {
+      if (signal.aborted) throw this.#cancelled()
+      await this.#request('open', sandbox)
+      return await body(this)
+    } finally {
+      signal.removeEventListener('abort', stop)
+      if (last !== null) clearTimeout(last)
+      this.#signal = null
+      this.onProgress = null
+    }
+  }
+
+  /** Drops the database of the last work and prepares the next one. Answers the process's size in bytes. */
+  async reset(): Promise<number> {
+    return (await this.#request('close', {})).rssBytes
+  }
+
+  /** Ends the process at once; work that it still has fails with `fate`. */
+  kill(fate: EngineFault = engineFault('lost', 'engine_closed', 'the node ended its DuckDB process')): void {
+    if (!this.alive) return
+    this.#fate = fate
+    this.#process.kill('SIGKILL')
+  }
+}
