@@ -25,7 +25,7 @@ const jwk = async (name: string, more: object = {}) => ({ ...(await exportJWK(pa
 /** An issuer, a Directory and a Worker in one: counts what the issuer is asked. */
 const world = (config: Partial<IssuerConfig> = {}) => {
   const issuer = IssuerConfig.parse({ issuer: ISSUER, jwks_uri: `${ISSUER}/keys`, algorithms: ['ES256'], tenants: 'any', ...config })
-  const state = { now: START, published: [] as object[], fetches: 0, loads: 0, down: false }
+  const state = { now: START, published: [] as unknown[], fetches: 0, loads: 0, down: false }
   const stored = new Map<string, KeySet>()
   const now = () => state.now
   const directory = new IssuerKeys({
