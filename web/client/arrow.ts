@@ -11,8 +11,10 @@ const UNITS_PER_SECOND = [1n, 1_000n, 1_000_000n, 1_000_000_000n]
 
 const pad = (value: bigint | number, width: number): string => String(value).padStart(width, '0')
 
-/** Days since 1970 → `YYYY-MM-DD` of the proleptic Gregorian calendar; years before 1 or after 9999 as ISO 8601's expanded form. */
+/** Days since 1970 → `YYYY-MM-DD` of the proleptic Gregorian calendar; years outside 1 to 9999 as ISO 8601's expanded form. */
 export const dateText = (days: number): string => {
+  if (days === 2_147_483_647) return 'Infinity'
+  if (days === -2_147_483_647) return '-Infinity'
   // Days to civil, for which `Date` would stop at the year 275,760.
   const z = days + 719_468
   const era = Math.floor(z / 146_097)
@@ -23,7 +25,7 @@ export const dateText = (days: number): string => {
   const month = mp < 10 ? mp + 3 : mp - 9
   const year = yoe + era * 400 + (month <= 2 ? 1 : 0)
   const day = doy - Math.floor((153 * mp + 2) / 5) + 1
-  const yearText = year > 9_999 ? `+${pad(year, 6)}` : year < 0 ? `-${pad(-year, 6)}` : pad(year, 4)
+  const yearText = year < 0 ? `-${pad(-year, 6)}` : year < 1 || year > 9_999 ? `+${pad(year, 6)}` : pad(year, 4)
   return `${yearText}-${pad(month, 2)}-${pad(day, 2)}`
 }
 
@@ -35,8 +37,8 @@ export const timeText = (micros: bigint): string => {
 
 /** Microseconds since 1970 → ISO 8601 with six digits; DuckDB's infinities by name. */
 export const timestampText = (micros: bigint, zoned: boolean): string => {
-  if (micros === 2n ** 63n - 1n) return 'infinity'
-  if (micros === -(2n ** 63n - 1n)) return '-infinity'
+  if (micros === 2n ** 63n - 1n) return 'Infinity'
+  if (micros === -(2n ** 63n - 1n)) return '-Infinity'
   let days = micros / MICROS_PER_DAY
   let rest = micros % MICROS_PER_DAY
   if (rest < 0n) {
