@@ -1,0 +1,474 @@
+import type { CancelOutcome } from '../../edge/contract/jobs.ts'
+import type { AckMessage, Failure, Lease, Offer } from '../../edge/contract/node.ts'
+import { type Item, isEmpty, type Lane, lane, takeBatch } from './lanes.ts'
+
+/**
+ * The agent's memory and decisions, without clock, network or files: what is told to it goes in by method calls, what is
+ * to be done comes out as effects, in order. `agent.ts` wires it to the socket and to the engines.
+ *
+ * Stages of an attempt on this node:
+ *   accepting  its acceptance is not answered yet; it must not run
+ *   leased     ours, waits for a slot
+ *   starting   its start is not answered yet; it must not run, for it may have been cancelled meanwhile
+ *   running    an engine works on it, or its files are being uploaded
+ *   reporting  its end is reported and not answered yet
+ *   returning  it is handed back and that is not answered yet
+ */
+export type Stage = 'accepting' | 'leased' | 'starting' | 'running' | 'reporting' | 'returning'
+
+export type AbortReason = 'cancel' | 'fence' | 'drain'
+
+export type Effect =
+  | { do: 'send'; text: string }
+  /** Begin the attempt on the named source. */
+  | { do: 'run'; offer: Offer; source: string }
+  | { do: 'abort'; lease: Lease; reason: AbortReason }
+  /** The attempt is over for this node: its files may go. `won` when its completion was accepted. */
+  | { do: 'end'; lease: Lease; won: boolean }
+  | { do: 'log'; line: string }
+  /** Draining is complete. */
+  | { do: 'idle' }
+
+/** How an attempt ended on this node. */
+export type Outcome =
+  /** `item` is the completion's item as JSON text. */
+  | { kind: 'complete'; item: string }
+  | { kind: 'fail'; failure: Failure }
+  | { kind: 'cancelled'; outcome: CancelOutcome; reason: string | null }
+  /** Stopped by a fence or a drain. */
+  | { kind: 'stopped' }
+
+export interface CoreSettings {
+  slots: number
+  /** Null when the node does not have this task with this hash. */
+  task(offer: Offer): { concurrency: number | null } | null
+  /** Names of sources that may run it, best first; `full` says which have no room. Null: none has room now. */
+  place(offer: Offer, full: (source: string) => boolean): string | null
+  /** How many statements a source may run at once. */
+  maxActive(source: string): number
+}
+
+interface Work {
+  offer: Offer
+  stage: Stage
+  /** Whether the acceptance in flight asks to begin at once. */
+  begins: boolean
+  source: string | null
+  cancelled: boolean
+}
+
+const LANES = ['complete', 'fail', 'cancelled', 'packed', 'return', 'accept', 'start'] as const
+type LaneName = (typeof LANES)[number]
+/** An answered message of these names single items, not a list. */
+const SINGLE: ReadonlySet<LaneName> = new Set<LaneName>(['cancelled', 'packed'])
+const CARRIES_WANT: ReadonlySet<LaneName> = new Set<LaneName>(['complete', 'fail'])
+
+export const keyOf = (lease: Lease): string => `${lease.tenant}/${lease.job}/${lease.attempt}`
+const leaseOf = ({ tenant, job, attempt }: Lease): Lease => ({ tenant, job, attempt })
+
+/** Offers are held ahead of the slots, so that a slot never waits for the edge: twice the slots, small pools 8 more. */
+export const capacityOf = (slots: number): number => Math.max(2 * slots, slots + 8)
+
+export class AgentCore {
+  readonly #settings: CoreSettings
+  readonly #capacity: number
+  readonly #work = new Map<string, Work>()
+  readonly #lanes: Record<LaneName, Lane> = {
+    complete: lane(),
+    fail: lane(),
+    cancelled: lane(),
+    packed: lane(),
+    return: lane(),
+    accept: lane(),
+    start: lane(),
+  }
+  #effects: Effect[] = []
+  #re = 0
+  #connected = false
+  #announced = false
+  #draining = false
+  #idleSaid = false
+  /** How many offers the edge may still send by what it was last told. */
+  #told = 0
+
+  constructor(settings: CoreSettings) {
+    this.#settings = settings
+    this.#capacity = capacityOf(settings.slots)
+  }
+
+  /** A number for a request of the wiring's own (`announce`, `schema`, `grant`). */
+  nextRe(): number {
+    this.#re += 1
+    return this.#re
+  }
+
+  get draining(): boolean {
+    return this.#draining
+  }
+
+  /** What `hello` says about leases. */
+  holding(): (Lease & { running: boolean })[] {
+    const held: (Lease & { running: boolean })[] = []
+    for (const { offer, stage } of this.#work.values()) {
+      if (stage !== 'returning') held.push({ ...leaseOf(offer), running: stage === 'running' || stage === 'reporting' })
+    }
+    return held
+  }
+
+  /** How many attempts are in each stage, for the log and for tests. */
+  counts(): Partial<Record<Stage, number>> {
+    const counts: Partial<Record<Stage, number>> = {}
+    for (const { stage } of this.#work.values()) counts[stage] = (counts[stage] ?? 0) + 1
+    return counts
+  }
+
+  // ---- the connection ----------------------------------------------------------------------------------------------
+
+  /** The edge knows us again: what was in flight is sent once more, in the order it was sent before. */
+  welcome(fenced: Lease[]): Effect[] {
+    this.#connected = true
+    this.#announced = false
+    this.#told = 0
+    for (const lease of fenced) this.#fence(lease)
+    const flights = LANES.flatMap((name) => this.#lanes[name].flight ?? []).sort((a, b) => a.re - b.re)
+    for (const { text } of flights) this.#effects.push({ do: 'send', text })
+    if (this.#draining) this.#send({ type: 'drain', re: this.nextRe() })
+    return this.#flush()
+  }
+
+  /** The edge has the whole list of our tasks: from now on offers make sense. */
+  announced(): Effect[] {
+    this.#announced = true
+    return this.#flush()
+  }
+
+  lost(): Effect[] {
+    this.#connected = false
+    this.#announced = false
+    return this.#flush()
+  }
+
+  // ---- what the edge says ------------------------------------------------------------------------------------------
+
+  offers(items: Offer[]): Effect[] {
+    this.#takeOffers(items)
+    return this.#flush()
+  }
+
+  ack(message: Pick<AckMessage, 're' | 'items' | 'offers'>): Effect[] {
+    this.#answered(message.re, (index) => message.items[index] ?? { outcome: 'refused', detail: 'the answer did not name it' })
+    this.#takeOffers(message.offers)
+    return this.#flush()
+  }
+
+  /** The edge did not understand a message: its items count as refused. */
+  refused(re: number, detail: string): Effect[] {
+    this.#answered(re, () => ({ outcome: 'refused', detail }))
+    return this.#flush()
+  }
+
+  cancel(lease: Lease): Effect[] {
+    const work = this.#work.get(keyOf(lease))
+    switch (work?.stage) {
+      case 'accepting':
+      case 'starting':
+        work.cancelled = true
+        break
+      case 'leased':
+        this.#neverBegan(work)
+        break
+      case 'running':
+        work.cancelled = true
+        this.#effects.push({ do: 'abort', lease: leaseOf(lease), reason: 'cancel' })
+        break
+      case 'returning':
+        break
+      case 'reporting':
+        this.#sayCancelled(lease, 'too_late', 'the attempt had ended')
+        break
+      case undefined:
+        this.#sayCancelled(lease, 'too_late', 'this node holds no such attempt')
+        break
+    }
+    return this.#flush()
+  }
+
+  fence(lease: Lease): Effect[] {
+    this.#fence(lease)
+    return this.#flush()
+  }
+
+  // ---- what the engines say ----------------------------------------------------------------------------------------
+
+  settled(lease: Lease, outcome: Outcome): Effect[] {
+    const work = this.#work.get(keyOf(lease))
+    // Fenced meanwhile: nobody asks any more.
+    if (work?.stage !== 'running') return this.#flush()
+    work.source = null
+    switch (outcome.kind) {
+      case 'complete':
+        // A cancel that came too late to stop anything must still be answered.
+        if (work.cancelled) this.#sayCancelled(lease, 'too_late', 'the result was already complete')
+        this.#report(work, 'complete', outcome.item)
+        break
+      case 'fail':
+        if (work.cancelled) this.#sayCancelled(lease, 'too_late', 'the attempt had failed')
+        this.#report(work, 'fail', JSON.stringify({ ...leaseOf(lease), failure: outcome.failure }))
+        break
+      case 'cancelled':
+        work.stage = 'reporting'
+        this.#sayCancelled(lease, outcome.outcome, outcome.reason)
+        break
+      case 'stopped':
+        this.#giveBack(work, this.#draining ? 'the node is shutting down' : 'the run was stopped')
+        break
+    }
+    return this.#flush()
+  }
+
+  /** The pack of a won attempt is uploaded. `item` is the message's JSON without `type` and `re`. */
+  packed(lease: Lease, item: string): Effect[] {
+    this.#lanes.packed.waiting.push({ lease: leaseOf(lease), json: item })
+    return this.#flush()
+  }
+
+  // ---- the way out -------------------------------------------------------------------------------------------------
+
+  /** No new work: what has not begun goes back, what runs goes on. */
+  drain(): Effect[] {
+    if (!this.#draining) {
+      this.#draining = true
+      this.#told = 0
+      if (this.#connected) this.#send({ type: 'drain', re: this.nextRe() })
+      for (const work of this.#work.values()) if (work.stage === 'leased') this.#giveBack(work, 'the node is shutting down')
+    }
+    return this.#flush()
+  }
+
+  /** The drain's time is over: what still runs is stopped and goes back, which burns no try. */
+  drainOver(): Effect[] {
+    for (const { offer, stage } of this.#work.values())
+      if (stage === 'running') this.#effects.push({ do: 'abort', lease: leaseOf(offer), reason: 'drain' })
+    return this.#flush()
+  }
+
+  // ---- inside ------------------------------------------------------------------------------------------------------
+
+  #takeOffers(items: Offer[]): void {
+    for (const offer of items) {
+      this.#told = Math.max(0, this.#told - 1)
+      const key = keyOf(offer)
+      // The same offer twice: the first one is being dealt with.
+      if (this.#work.has(key)) continue
+      const work: Work = { offer, stage: 'accepting', begins: false, source: null, cancelled: false }
+      this.#work.set(key, work)
+      if (this.#draining) this.#giveBack(work, 'the node is shutting down')
+      else if (this.#settings.task(offer) === null)
+        this.#giveBack(work, `the node has no task "${offer.task}" with hash ${offer.task_hash}`)
+      else this.#lanes.accept.waiting.push({ lease: leaseOf(offer), json: '' })
+    }
+  }
+
+  #answered(re: number, outcomeOf: (index: number) => { outcome: string; detail: string | null }): void {
+    for (const name of LANES) {
+      const { flight } = this.#lanes[name]
+      if (flight?.re !== re) continue
+      this.#lanes[name].flight = null
+      flight.items.forEach((item, index) => {
+        const { outcome, detail } = outcomeOf(index)
+        this.#itemAnswered(name, item, outcome, detail)
+      })
+      return
+    }
+  }
+
+  #itemAnswered(name: LaneName, item: Item, outcome: string, detail: string | null): void {
+    const work = this.#work.get(keyOf(item.lease))
+    if (outcome === 'refused')
+      this.#effects.push({ do: 'log', line: `${name} of job ${item.lease.job} was refused: ${detail ?? 'no reason given'}` })
+    if (!work) return
+    switch (name) {
+      case 'accept':
+      case 'start':
+        if (work.stage !== 'accepting' && work.stage !== 'starting') return
+        if (outcome !== 'ok') this.#end(work, false)
+        else if (work.cancelled) this.#neverBegan(work)
+        else if (this.#draining) this.#giveBack(work, 'the node is shutting down')
+        else if (work.begins && work.source !== null) {
+          work.stage = 'running'
+          this.#effects.push({ do: 'run', offer: work.offer, source: work.source })
+        } else work.stage = 'leased'
+        return
+      case 'complete':
+        // A completion that the edge cannot take would leave the job running for ever.
+        if (outcome === 'refused') this.#report(work, 'fail', refusedCompletion(item.lease, detail))
+        else this.#end(work, outcome === 'ok')
+        return
+      case 'packed':
+        return
+      case 'cancelled':
+        // A cancel answered "too late" stands beside the report of the end, which closes the attempt.
+        if (work.stage === 'reporting' && this.#reportedBy(work) === 'cancelled') this.#end(work, false)
+        return
+      default:
+        this.#end(work, false)
+    }
+  }
+
+  /** Which lane holds the end of this attempt. */
+  #reportedBy(work: Work): LaneName {
+    const key = keyOf(work.offer)
+    const holds = (name: LaneName): boolean =>
+      [...this.#lanes[name].waiting, ...(this.#lanes[name].flight?.items ?? [])].some(({ lease }) => keyOf(lease) === key)
+    return holds('complete') ? 'complete' : holds('fail') ? 'fail' : 'cancelled'
+  }
+
+  #report(work: Work, name: 'complete' | 'fail', json: string): void {
+    work.stage = 'reporting'
+    this.#lanes[name].waiting.push({ lease: leaseOf(work.offer), json })
+  }
+
+  #giveBack(work: Work, reason: string): void {
+    work.stage = 'returning'
+    work.source = null
+    this.#lanes.return.waiting.push({ lease: leaseOf(work.offer), json: JSON.stringify({ ...leaseOf(work.offer), reason }) })
+  }
+
+  #neverBegan(work: Work): void {
+    work.stage = 'reporting'
+    work.source = null
+    this.#sayCancelled(work.offer, 'confirmed', 'it had not begun')
+  }
+
+  #sayCancelled(lease: Lease, outcome: CancelOutcome, reason: string | null): void {
+    const item = leaseOf(lease)
+    this.#lanes.cancelled.waiting.push({ lease: item, json: JSON.stringify({ ...item, outcome, reason }) })
+  }
+
+  #fence(lease: Lease): void {
+    const work = this.#work.get(keyOf(lease))
+    if (!work) return
+    if (work.stage === 'running') this.#effects.push({ do: 'abort', lease: leaseOf(lease), reason: 'fence' })
+    this.#end(work, false)
+  }
+
+  #end(work: Work, won: boolean): void {
+    this.#work.delete(keyOf(work.offer))
+    this.#effects.push({ do: 'end', lease: leaseOf(work.offer), won })
+  }
+
+  #send(message: object): void {
+    this.#effects.push({ do: 'send', text: JSON.stringify(message) })
+  }
+
+  /** Whether a slot, the task's own bound and a source have room; then they are taken. */
+  #begin(work: Work): boolean {
+    let used = 0
+    let ofTask = 0
+    const active = new Map<string, number>()
+    for (const other of this.#work.values()) {
+      if (other.source === null) continue
+      used += 1
+      if (other.offer.task === work.offer.task) ofTask += 1
+      active.set(other.source, (active.get(other.source) ?? 0) + 1)
+    }
+    const bound = this.#settings.task(work.offer)?.concurrency ?? null
+    if (used >= this.#settings.slots || (bound !== null && ofTask >= bound)) return false
+    work.source = this.#settings.place(work.offer, (source) => (active.get(source) ?? 0) >= this.#settings.maxActive(source))
+    return work.source !== null
+  }
+
+  #slotsFree(): boolean {
+    let used = 0
+    for (const { source } of this.#work.values()) if (source !== null) used += 1
+    return used < this.#settings.slots
+  }
+
+  #room(): number {
+    if (this.#draining) return 0
+    let held = 0
+    for (const { stage } of this.#work.values()) if (stage !== 'reporting' && stage !== 'returning') held += 1
+    return Math.max(0, this.#capacity - held)
+  }
+
+  #flush(): Effect[] {
+    if (this.#connected) {
+      for (const name of LANES) {
+        const items = name === 'start' ? this.#startable() : SINGLE.has(name) ? this.#takeOne(name) : this.#takeForSending(name)
+        if (items.length > 0) this.#fly(name, items)
+      }
+      this.#sayWant()
+    }
+    if (this.#draining && !this.#idleSaid && this.#work.size === 0 && LANES.every((name) => isEmpty(this.#lanes[name]))) {
+      this.#idleSaid = true
+      this.#effects.push({ do: 'idle' })
+    }
+    const effects = this.#effects
+    this.#effects = []
+    return effects
+  }
+
+  #takeOne(name: LaneName): Item[] {
+    const one = this.#lanes[name]
+    return one.flight === null ? one.waiting.splice(0, 1) : []
+  }
+
+  #takeForSending(name: LaneName): Item[] {
+    const items = takeBatch(this.#lanes[name])
+    if (name !== 'accept') return items
+    // Whether it may begin at once is decided when the message leaves, not when the offer came.
+    return items.flatMap((item) => {
+      const work = this.#work.get(keyOf(item.lease))
+      if (work?.stage !== 'accepting') return []
+      work.begins = this.#slotsFree() && this.#begin(work)
+      return [{ ...item, json: JSON.stringify({ ...item.lease, start: work.begins }) }]
+    })
+  }
+
+  #startable(): Item[] {
+    if (this.#lanes.start.flight !== null || this.#draining) return []
+    const items: Item[] = []
+    for (const work of this.#work.values()) {
+      if (work.stage !== 'leased') continue
+      if (!this.#slotsFree()) break
+      if (!this.#begin(work)) continue
+      work.stage = 'starting'
+      work.begins = true
+      const lease = leaseOf(work.offer)
+      items.push({ lease, json: JSON.stringify(lease) })
+    }
+    return items
+  }
+
+  #fly(name: LaneName, items: Item[]): void {
+    const re = this.nextRe()
+    const list = items.map(({ json }) => json).join(',')
+    let text: string
+    if (SINGLE.has(name)) text = `{"type":"${name}","re":${re},${list.slice(1)}`
+    else if (CARRIES_WANT.has(name)) {
+      this.#told = this.#announced ? this.#room() : 0
+      text = `{"type":"${name}","re":${re},"items":[${list}],"want":${this.#told}}`
+    } else text = `{"type":"${name}","re":${re},"items":[${list}]}`
+    this.#lanes[name].flight = { re, items, text }
+    this.#effects.push({ do: 'send', text })
+  }
+
+  /** Only when nothing is on its way whose answer could bring offers along. */
+  #sayWant(): void {
+    if (!this.#announced || this.#lanes.complete.flight || this.#lanes.fail.flight) return
+    const room = this.#room()
+    if (room <= this.#told) return
+    this.#told = room
+    this.#send({ type: 'want', want: room })
+  }
+}
+
+const refusedCompletion = (lease: Lease, detail: string | null): string =>
+  JSON.stringify({
+    ...lease,
+    failure: {
+      code: 'completion_refused',
+      message: `the edge could not take the result: ${detail ?? 'no reason given'}`,
+      class: 'internal',
+    } satisfies Failure,
+  })

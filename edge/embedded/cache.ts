@@ -1,0 +1,130 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { accessSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { z } from 'zod'
+import { ROOT } from './runtimes.mjs'
+
+/**
+ * What the launcher builds (the Worker's bundle, the page) is kept by the hash of what it was built from, beside the
+ * dependencies; where those are read-only, in the state folder.
+ */
+export const cacheFolder = (state: string): string => {
+  const shared = join(ROOT, 'node_modules/.cache/scarab')
+  try {
+    mkdirSync(shared, { recursive: true })
+    accessSync(shared, constants.W_OK)
+    return shared
+  } catch {
+    const own = join(state, 'cache')
+    mkdirSync(own, { recursive: true })
+    return own
+  }
+}
+
+const hashFiles = (files: string[], extra: string): string | null => {
+  const hash = createHash('sha256').update(extra)
+  for (const file of [...files].sort()) {
+    try {
+      hash.update(`\0${file}\0`).update(readFileSync(join(ROOT, file)))
+    } catch {
+      return null
+    }
+  }
+  return hash.digest('hex').slice(0, 24)
+}
+
+/** Everything that is installed counts as one input: its lock file. */
+const LOCK_FILE = 'package-lock.json'
+
+const Inputs = z.object({ inputs: z.array(z.string()), hash: z.string(), file: z.string() })
+
+/**
+ * Bundles the Worker with esbuild, unless nothing it was built from has changed. Returns the bundle's text.
+ * `main` is absolute. Throws esbuild's own error, which names file and line.
+ */
+export const workerBundle = async (main: string, cache: string): Promise<string> => {
+  const entry = relative(ROOT, main)
+  const note = join(cache, `worker-${createHash('sha256').update(main).digest('hex').slice(0, 8)}.json`)
+  try {
+    const kept = Inputs.parse(JSON.parse(readFileSync(note, 'utf8')))
+    if (hashFiles(kept.inputs, entry) === kept.hash) return readFileSync(join(cache, kept.file), 'utf8')
+  } catch {
+    // Nothing kept yet, or damaged: build it.
+  }
+  const { build } = await import('esbuild')
+  const built = await build({
+    entryPoints: [main],
+    absWorkingDir: ROOT,
+    bundle: true,
+    format: 'esm',
+    target: 'es2024',
+    platform: 'neutral',
+    mainFields: ['module', 'main'],
+    conditions: ['workerd', 'worker', 'browser'],
+    external: ['cloudflare:*', 'node:*'],
+    sourcemap: 'inline',
+    sourcesContent: false,
+    metafile: true,
+    write: false,
+    outfile: 'worker.mjs',
+    logLevel: 'silent',
+  })
+  const text = built.outputFiles[0]?.text ?? ''
+  const inputs = Object.keys(built.metafile.inputs).filter((path) => !path.includes('node_modules/'))
+  inputs.push(LOCK_FILE)
+  const hash = hashFiles(inputs, entry)
+  if (hash !== null) {
+    const file = `worker-${hash}.mjs`
+    putFile(join(cache, file), text)
+    putFile(note, JSON.stringify({ inputs, hash, file }))
+  }
+  return text
+}
+
+/** Builds the page (`web/build.mjs`), unless it stands already. Returns its folder. */
+export const pageFolder = async (cache: string, say: (line: string) => void): Promise<string> => {
+  const sources = ['web', 'edge/contract'].flatMap((folder) => filesUnder(folder))
+  const hash = hashFiles([...sources, LOCK_FILE], 'page')
+  const target = join(cache, `page-${hash}`)
+  if (hash !== null && existsSync(join(target, 'index.html'))) return target
+  say('building the page …')
+  const draft = join(cache, `draft-${randomBytes(6).toString('hex')}`)
+  await buildWebPage({ outdir: draft, cacheDir: cache })
+  for (const name of readdirSync(cache)) {
+    if (name.startsWith('page-') && name !== `page-${hash}`) rmSync(join(cache, name), { recursive: true, force: true })
+  }
+  try {
+    renameSync(draft, target)
+  } catch (fault) {
+    // Another start finished the same build first.
+    rmSync(draft, { recursive: true, force: true })
+    if (!existsSync(join(target, 'index.html'))) throw fault
+  }
+  return target
+}
+
+const BuiltPage = z.object({ files: z.array(z.object({ name: z.string(), bytes: z.int() })) })
+
+/** `web/build.mjs`, with the quality for a first start; a deploy compresses harder. */
+export const buildWebPage = async (options: { outdir: string; cacheDir?: string }): Promise<z.infer<typeof BuiltPage>> => {
+  const { buildPage } = await import(pathToFileURL(join(ROOT, 'web/build.mjs')).href)
+  return BuiltPage.parse(await buildPage({ ...options, brotliQuality: 5 }))
+}
+
+const filesUnder = (folder: string): string[] => {
+  const found: string[] = []
+  for (const entry of readdirSync(join(ROOT, folder), { withFileTypes: true })) {
+    const path = `${folder}/${entry.name}`
+    if (entry.isDirectory() && entry.name !== 'dist' && entry.name !== 'node_modules') found.push(...filesUnder(path))
+    else if (entry.isFile() && !entry.name.includes('.test.') && !entry.name.endsWith('.md')) found.push(path)
+  }
+  return found
+}
+
+/** Two starts may write the same file at once: each writes aside and renames. */
+const putFile = (path: string, text: string): void => {
+  const draft = `${path}.${randomBytes(6).toString('hex')}`
+  writeFileSync(draft, text)
+  renameSync(draft, path)
+}

@@ -1,0 +1,90 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createWriteStream, mkdirSync, type WriteStream } from 'node:fs'
+import { dirname } from 'node:path'
+
+/** A child that died is started again after 0.2 s, 0.4 s, … at most 10 s; one that lived this long begins anew. */
+const FIRST_PAUSE_MS = 200
+const LONGEST_PAUSE_MS = 10_000
+const STEADY_MS = 30_000
+/** What a drained child gets beyond its drain time before it is killed. */
+const KILL_AFTER_MS = 2_000
+
+export interface SupervisedChild {
+  pid(): number | null
+  /** Ends it: SIGTERM, its drain time, then SIGKILL. */
+  stop(drainSeconds: number): Promise<void>
+  /** No drain. */
+  kill(): void
+}
+
+export interface ChildOptions {
+  command: string
+  args: string[]
+  env: Record<string, string | undefined>
+  log: string
+  /** Told at every death that was not asked for, with the last line it said on stderr. */
+  died(why: string, pauseMs: number): void
+  /** Exit codes after which starting again makes no sense. */
+  finalCodes?: number[]
+}
+
+/** Keeps one process running. Its stdin is a pipe that nobody writes: the end of it tells the child that we are gone. */
+export const supervise = (options: ChildOptions): SupervisedChild => {
+  mkdirSync(dirname(options.log), { recursive: true })
+  const log: WriteStream = createWriteStream(options.log, { flags: 'a', mode: 0o600 })
+  let child: ChildProcess | null = null
+  let stopping = false
+  let pause = FIRST_PAUSE_MS
+  let timer: NodeJS.Timeout | undefined
+
+  const start = (): void => {
+    const began = Date.now()
+    let lastLine = ''
+    let settled = false
+    const born = spawn(options.command, options.args, { stdio: ['pipe', 'pipe', 'pipe'], env: options.env, detached: true })
+    child = born
+    born.stdout?.pipe(log, { end: false })
+    born.stderr?.pipe(log, { end: false })
+    born.stderr?.on('data', (bytes: Buffer) => {
+      const lines = bytes.toString('utf8').trim().split('\n')
+      lastLine = lines.at(-1) || lastLine
+    })
+    const ended = (why: string, code: number | null): void => {
+      if (settled) return
+      settled = true
+      if (child === born) child = null
+      if (stopping) return
+      const final = code !== null && options.finalCodes?.includes(code) === true
+      if (Date.now() - began > STEADY_MS) pause = FIRST_PAUSE_MS
+      options.died(lastLine ? `${why}: ${lastLine}` : why, final ? Number.POSITIVE_INFINITY : pause)
+      if (final) return
+      timer = setTimeout(start, pause)
+      pause = Math.min(pause * 2, LONGEST_PAUSE_MS)
+    }
+    born.once('error', (fault) => ended(fault.message, null))
+    born.once('exit', (code, signal) => ended(signal ?? `exit code ${code}`, code))
+  }
+  start()
+
+  return {
+    pid: () => child?.pid ?? null,
+    kill: () => {
+      stopping = true
+      clearTimeout(timer)
+      child?.kill('SIGKILL')
+    },
+    stop: async (drainSeconds) => {
+      stopping = true
+      clearTimeout(timer)
+      const last = child
+      if (last && last.exitCode === null && last.signalCode === null) {
+        const gone = new Promise<void>((resolve) => last.once('exit', () => resolve()))
+        last.kill('SIGTERM')
+        const deadline = setTimeout(() => last.kill('SIGKILL'), drainSeconds * 1000 + KILL_AFTER_MS)
+        await gone
+        clearTimeout(deadline)
+      }
+      await new Promise<void>((resolve) => log.end(resolve))
+    },
+  }
+}

@@ -1,0 +1,56 @@
+import { join, resolve } from 'node:path'
+import { ROOT } from './runtimes.mjs'
+
+/** A fault of the surroundings that a person can mend: printed as one line, without a stack. */
+export class StartFault extends Error {
+  override readonly name = 'StartFault'
+}
+
+export const DEFAULT_PORT = 8787
+const DEFAULT_DRAIN_SECONDS = 10
+const MAX_DRAIN_SECONDS = 3_600
+
+/** The launcher's own settings; all come from the environment (`SCARAB_*`), as scripts of others rely on. */
+export interface Settings {
+  /** Absolute. */
+  state: string
+  /** 0 asks for a free one. */
+  port: number
+  /** Absolute folders of task files. */
+  tasks: string[]
+  /** The node's TOML file, absolute. */
+  config: string | null
+  demo: boolean
+  drainSeconds: number
+  /** Extra host names the Worker answers to, comma separated. */
+  hosts: string
+}
+
+const number = (name: string, text: string | undefined, fallback: number, max: number): number => {
+  if (text === undefined || text.trim() === '') return fallback
+  const value = Number(text)
+  if (!Number.isInteger(value) || value < 0 || value > max)
+    throw new StartFault(`${name}="${text}" is not a whole number from 0 to ${max}: correct it or leave it out (default ${fallback})`)
+  return value
+}
+
+/** Throws `StartFault`. Relative paths start at the working folder, which under npm is the repository. */
+export const readSettings = (env: Record<string, string | undefined>): Settings => ({
+  state: resolve(env.SCARAB_STATE || join(ROOT, '.scarab')),
+  port: number('SCARAB_PORT', env.SCARAB_PORT, DEFAULT_PORT, 65_535),
+  tasks: (env.SCARAB_TASKS || join(ROOT, 'tasks'))
+    .split(/[:,]/)
+    .map((folder) => folder.trim())
+    .filter((folder) => folder !== '')
+    .map((folder) => resolve(folder)),
+  config: env.SCARAB_CONFIG ? resolve(env.SCARAB_CONFIG) : null,
+  demo: env.SCARAB_DEMO !== '0',
+  drainSeconds: number('SCARAB_DRAIN_SECONDS', env.SCARAB_DRAIN_SECONDS, DEFAULT_DRAIN_SECONDS, MAX_DRAIN_SECONDS),
+  hosts: env.SCARAB_HOSTS ?? '',
+})
+
+/** Prints a `StartFault` as one line and anything else with its stack; the process then ends with 1. */
+export const explain = (fault: unknown): void => {
+  if (fault instanceof StartFault) process.stderr.write(`scarab: ${fault.message}\n`)
+  else process.stderr.write(`scarab: unexpected: ${fault instanceof Error ? (fault.stack ?? fault.message) : String(fault)}\n`)
+}
