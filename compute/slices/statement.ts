@@ -1,0 +1,90 @@
+/**
+ * Judges a user's SQL by DuckDB's own parse tree (`json_serialize_sql`), before anything binds it. The engine's locked
+ * settings are the wall; this is the door: it says what a slice is, in words, and keeps out what the wall would let through
+ * (the database's own catalog, settings, the cache's file).
+ */
+
+/** Table functions that make rows of their arguments alone. */
+const TABLE_FUNCTIONS = new Set([
+  'range',
+  'generate_series',
+  'unnest',
+  'json_each',
+  'json_tree',
+  'regexp_split_to_table',
+  'repeat',
+  'repeat_row',
+])
+
+/** Functions that tell of the process, its settings or other connections, wait, log, or read SQL out of text. */
+const REFUSED_FUNCTIONS =
+  /^(current_setting|set_config|getenv|getvariable|current_query|current_query_id|current_connection_id|current_transaction_id|txid_current|inet_.*|pg_.*|has_.*_privilege|write_log|parse_duckdb_log_message|sleep_ms|sleep|nextval|currval|json_serialize_sql|json_serialize_plan|json_deserialize_sql|json_execute_serialized_sql|read_.*|duckdb_.*|pragma_.*|query|query_table|glob|which_secret|.*_scan|sql_auto_complete|in_search_path|col_description|obj_description|shobj_description|__internal_.*|getattr|get_block_size)$/
+
+/** pg_typeof and pg_size_pretty say something about a value, not about the process. */
+const HARMLESS = new Set(['pg_typeof', 'pg_size_pretty', 'has_any_column'])
+
+type Tree = { [name: string]: unknown }
+const isTree = (value: unknown): value is Tree => value !== null && typeof value === 'object' && !Array.isArray(value)
+const text = (value: unknown): string => (typeof value === 'string' ? value : '')
+
+export type Judgement = { ok: true } | { ok: false; detail: string }
+const refuse = (detail: string): Judgement => ({ ok: false, detail })
+
+/** The names that WITH gives, anywhere in the statement. */
+const withNames = (root: unknown): Set<string> => {
+  const names = new Set<string>()
+  const stack = [root]
+  for (let value = stack.pop(); value !== undefined; value = stack.pop()) {
+    if (Array.isArray(value)) stack.push(...value)
+    if (!isTree(value)) continue
+    const map = isTree(value.cte_map) ? value.cte_map.map : undefined
+    if (Array.isArray(map)) for (const entry of map) if (isTree(entry)) names.add(text(entry.key).toLowerCase())
+    stack.push(...Object.values(value).filter((item) => item !== null && item !== undefined))
+  }
+  return names
+}
+
+const judgeNode = (node: Tree, known: Set<string>): Judgement => {
+  const type = text(node.type)
+  if (type === 'BASE_TABLE') {
+    const name = text(node.table_name)
+    const qualified = [text(node.catalog_name), text(node.schema_name), name].filter((part) => part !== '')
+    if (qualified.length > 1 || !known.has(name.toLowerCase()))
+      return refuse(`there is no relation ${JSON.stringify(qualified.join('.'))}: a slice reads "result" only`)
+  }
+  if (type === 'TABLE_FUNCTION') {
+    const call = isTree(node.function) ? node.function : {}
+    const name = text(call.function_name).toLowerCase()
+    if (!TABLE_FUNCTIONS.has(name)) return refuse(`the function ${name}() cannot stand in FROM here: a slice reads "result" only`)
+    return { ok: true }
+  }
+  if (type === 'SHOW_REF') return refuse('one SELECT is expected, not DESCRIBE, SHOW or SUMMARIZE')
+  if (type === 'VALUE_PARAMETER') return refuse('the statement takes no parameters: write the values into it')
+  const name = text(node.function_name).toLowerCase()
+  if (name !== '' && REFUSED_FUNCTIONS.test(name) && !HARMLESS.has(name)) return refuse(`the function ${name}() is not for slices`)
+  return { ok: true }
+}
+
+/** `serialized` is what `json_serialize_sql` said of the whole text. */
+export const judge = (serialized: unknown): Judgement => {
+  if (!isTree(serialized)) return refuse('the statement could not be read')
+  if (serialized.error === true) {
+    const message = text(serialized.error_message)
+    if (/only select statements/i.test(message))
+      return refuse('one SELECT over "result" is expected; other statements are not taken (a PIVOT must name its values: ON col IN (…))')
+    return refuse(`Parser Error: ${message}`)
+  }
+  const statements = Array.isArray(serialized.statements) ? serialized.statements : []
+  if (statements.length !== 1) return refuse(`one SELECT is expected, this text holds ${statements.length} statements`)
+  const known = withNames(statements)
+  known.add('result')
+  const stack: unknown[] = [...statements]
+  for (let value = stack.pop(); value !== undefined; value = stack.pop()) {
+    if (Array.isArray(value)) stack.push(...value.filter((item) => item !== null && item !== undefined))
+    if (!isTree(value)) continue
+    const judgement = judgeNode(value, known)
+    if (!judgement.ok) return judgement
+    stack.push(...Object.values(value).filter((item) => item !== null && item !== undefined))
+  }
+  return { ok: true }
+}
