@@ -223,7 +223,7 @@ export const readNodeConfig = ({ file, content, env, root, options = {} }: Confi
   if (!databases.has(EMBEDDED_DUCKDB.name)) sources.push({ ...EMBEDDED_DUCKDB, maxActive: slots })
   top.finish(DUNGBEETLE_SECTIONS)
 
-  const fromEnv = foldersOf(env['SCARAB_TASKS']).map((path) => resolve(root, path))
+  const fromEnv = foldersOf(env.SCARAB_TASKS).map((path) => resolve(root, path))
   const fromFile = ownTasks?.map((path) => resolve(folder, path))
   const tasksFolders = fromEnv.length > 0 ? fromEnv : (fromFile ?? [resolve(root, DEFAULT_TASKS_FOLDER)])
   const allowedFolders = ownAllowed?.map((path) => resolve(folder, path)) ?? [

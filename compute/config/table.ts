@@ -33,7 +33,8 @@ export const expand = (text: string, env: Env): Checked<string> => {
   const unset: string[] = []
   const expanded = text.replace(/\$?\$\{([^}]*)\}/g, (whole, name: string) => {
     if (whole.startsWith('$$')) return whole.slice(1)
-    const value = env[name]
+    // process.env has a prototype: `toString` is no variable.
+    const value = Object.hasOwn(env, name) ? env[name] : undefined
     if (value === undefined) unset.push(name)
     return value ?? ''
   })

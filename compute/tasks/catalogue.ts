@@ -2,6 +2,7 @@ import { AnnouncedTask } from '../../edge/contract/tasks.ts'
 import type { Source } from '../engines/engine.ts'
 import type { DescribeRequest } from './describe.ts'
 import { describeTasks } from './describe.ts'
+import type { Loaded } from './load.ts'
 import { loadTasks } from './load.ts'
 import type { LoadedTask } from './parse.ts'
 import type { TaskProblem } from './problem.ts'
@@ -11,14 +12,17 @@ export const announcement = (task: LoadedTask): AnnouncedTask => AnnouncedTask.p
 
 /** The tasks that a node serves. Immutable: a reload makes a new one. */
 export class Catalogue {
+  /** What is announced: loaded, and (after `described`) not refused. */
   readonly tasks: readonly LoadedTask[]
   readonly problems: readonly TaskProblem[]
+  readonly #loaded: Loaded
   readonly #byName: ReadonlyMap<string, LoadedTask>
 
-  constructor(tasks: readonly LoadedTask[], problems: readonly TaskProblem[]) {
-    this.tasks = tasks
-    this.problems = problems
-    this.#byName = new Map(tasks.map((task) => [task.name, task]))
+  constructor(loaded: Loaded, described: Loaded = { tasks: loaded.tasks, problems: [] }) {
+    this.tasks = described.tasks
+    this.problems = [...loaded.problems, ...described.problems]
+    this.#loaded = loaded
+    this.#byName = new Map(described.tasks.map((task) => [task.name, task]))
   }
 
   /** I7: a node runs only what stands in its own files. With a hash, only that very text; null where there is none. */
@@ -31,14 +35,15 @@ export class Catalogue {
     return this.tasks.map(announcement)
   }
 
-  /** Columns asked for again, for instance when a source is back. Keeps the problems of loading. */
+  /**
+   * The same tasks with their columns. May be repeated, for instance when a source is back: each time everything that was
+   * loaded is asked for again, so a task that was refused before can return.
+   */
   async described(request: Omit<DescribeRequest, 'tasks'>): Promise<Catalogue> {
-    const { tasks, problems } = await describeTasks({ ...request, tasks: this.tasks })
-    return new Catalogue(tasks, [...this.problems, ...problems])
+    return new Catalogue(this.#loaded, await describeTasks({ ...request, tasks: this.#loaded.tasks }))
   }
 
   static async load(folders: readonly string[], sources: readonly Source[]): Promise<Catalogue> {
-    const { tasks, problems } = await loadTasks({ folders, sources })
-    return new Catalogue(tasks, problems)
+    return new Catalogue(await loadTasks({ folders, sources }))
   }
 }
