@@ -26,6 +26,8 @@ export interface Env {
   /** Restricts Durable Objects to a jurisdiction ("eu"), in production. */
   SCARAB_JURISDICTION?: string
   /** S3 settings of the bucket, where nodes can reach it: then uploads are signed PUTs instead of the Worker's route. */
+  /** Tests only: where named fault points report themselves (edge/fault.ts). */
+  SCARAB_FAULT_URL?: string
   S3_ENDPOINT?: string
   S3_BUCKET?: string
   S3_ACCESS_KEY_ID?: string

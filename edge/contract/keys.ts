@@ -16,3 +16,6 @@ export const sliceKey = (tenant: TenantId, result: ResultId, hash: SliceHash, fo
 /** A whole large result in another format, made once. */
 export const derivedKey = (tenant: TenantId, result: ResultId, format: 'json' | 'csv'): string =>
   `t/${tenant}/_slices/${result}/all.${format}`
+export const slicesPrefix = (tenant: TenantId, result: ResultId): string => `t/${tenant}/_slices/${result}/`
+/** Manifest and rows of a finished result, once they have left the ledger. */
+export const resultKey = (tenant: TenantId, result: ResultId): string => `t/${tenant}/_results/${result}.json`

@@ -26,6 +26,7 @@ export const PROBLEMS = {
   unsupported_media_type: { status: 415, title: 'Unsupported media type' },
   range_not_satisfiable: { status: 416, title: 'The range lies outside the object' },
   job_not_finished: { status: 409, title: 'The job has not finished' },
+  job_finished: { status: 409, title: 'The job has finished' },
   no_result: { status: 409, title: 'The job has no result' },
   result_expired: { status: 410, title: 'The result has expired' },
   several_files: { status: 409, title: 'The result consists of several files' },

@@ -1,0 +1,51 @@
+import { Hono } from 'hono'
+import { Problem } from '../contract/problems.ts'
+import { restApp } from '../rest/rest.ts'
+import { restDeps } from '../rest/wire.ts'
+import { handleS3, isS3Path } from '../s3/handler.ts'
+import { serveAsset } from './assets.ts'
+import type { AppEnv } from './context.ts'
+import { eventsApp } from './events.ts'
+import { allow, hostGuard } from './guard.ts'
+import { healthApp } from './health.ts'
+import { jobsApp, submitHandler } from './jobs.ts'
+import { nodesApp } from './nodes.ts'
+import { openApiDocument } from './openapi.ts'
+import { placesApp } from './places.ts'
+import { onError } from './problem.ts'
+import { resultsApp } from './results.ts'
+import { sliceAddressApp, slicesApp } from './slices.ts'
+import { tasksApp } from './tasks.ts'
+
+/** Prefixes that belong to the API: what is not found below them is a problem, not the page. */
+const API = /^\/(v1|node|iceberg|openapi\.json|healthz|readyz)(\/|$)/
+
+/** The whole HTTP surface. One file a resource; every error leaves through `onError`. */
+export const app = new Hono<AppEnv>()
+  .onError((error, c) => onError(error, c))
+  .notFound((c) => {
+    const { pathname } = new URL(c.req.url)
+    if (!API.test(pathname) && (c.req.method === 'GET' || c.req.method === 'HEAD')) return serveAsset(c)
+    return onError(
+      new Problem('not_found', `There is nothing at ${c.req.method} ${pathname.slice(0, 200)}. GET /openapi.json describes the API.`),
+      c,
+    )
+  })
+  .use(async (c, next) => {
+    c.set('requestId', crypto.randomUUID())
+    await next()
+  })
+  .use(hostGuard)
+  .route('/', healthApp)
+  .get('/openapi.json', (c) => c.json(openApiDocument(new URL(c.req.url).origin)))
+  .route('/v1/tasks', tasksApp)
+  .post('/v1/tasks/:task/jobs', allow('jobs:submit'), (c) => submitHandler(c))
+  .route('/v1/jobs', jobsApp)
+  .route('/v1/jobs', eventsApp)
+  .route('/v1/jobs', resultsApp)
+  .route('/v1/jobs', slicesApp)
+  .route('/v1/results', sliceAddressApp)
+  .route('/v1', placesApp)
+  .route('/node/v1', nodesApp)
+  .route('/iceberg/v1', restApp(restDeps))
+  .all('*', async (c, next) => (isS3Path(new URL(c.req.url).pathname) ? handleS3(c.req.raw, c.env) : next()))

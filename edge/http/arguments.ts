@@ -1,0 +1,98 @@
+import type { Arguments } from '../contract/jobs.ts'
+import type { Argument, Param, ParamType } from '../contract/tasks.ts'
+
+export type Bound = { ok: true; args: Argument[] } | { ok: false; detail: string }
+
+const LIMITS: Partial<Record<ParamType, [bigint, bigint]>> = {
+  int: [-(2n ** 31n), 2n ** 31n - 1n],
+  bigint: [-(2n ** 63n), 2n ** 63n - 1n],
+}
+
+const isDate = (text: string): boolean => {
+  const match = /^(\d{4})-(\d{2})-(\d{2})$/.exec(text)
+  if (!match) return false
+  const at = new Date(`${text}T00:00:00Z`)
+  return !Number.isNaN(at.getTime()) && at.toISOString().startsWith(text)
+}
+const TIME = /^\d{4}-\d{2}-\d{2}[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?$/
+const ZONE = /(Z|[+-]\d{2}(:?\d{2})?)$/
+
+/** Whether a value can be bound to a parameter of the type; NULL always can. Answers what was expected, or null. */
+const expected = (type: ParamType, value: Argument): string | null => {
+  if (value === null) return null
+  const text = String(value)
+  switch (type) {
+    case 'text':
+      return typeof value === 'string' ? null : 'a string'
+    case 'int':
+    case 'bigint': {
+      const [least, most] = LIMITS[type] ?? [0n, 0n]
+      const whole = typeof value === 'number' ? Number.isSafeInteger(value) : typeof value === 'string' && /^-?\d{1,19}$/.test(value)
+      return whole && BigInt(text) >= least && BigInt(text) <= most
+        ? null
+        : `a whole number from ${least} to ${most}${type === 'bigint' ? ' (beyond 2^53 as a string)' : ''}`
+    }
+    case 'double':
+      return typeof value !== 'boolean' && text.trim() !== '' && Number.isFinite(Number(text)) ? null : 'a number'
+    case 'decimal':
+      return typeof value !== 'boolean' && /^-?(\d{1,38}(\.\d{0,38})?|\.\d{1,38})$/.test(text) ? null : 'a decimal number without exponent'
+    case 'boolean':
+      return typeof value === 'boolean' || value === 'true' || value === 'false' ? null : 'true or false'
+    case 'date':
+      return typeof value === 'string' && isDate(value) ? null : 'a date as YYYY-MM-DD'
+    case 'timestamp':
+      return typeof value === 'string' && TIME.test(value) && isDate(value.slice(0, 10))
+        ? null
+        : 'a timestamp as YYYY-MM-DDTHH:MM:SS without zone'
+    case 'timestamptz':
+      return typeof value === 'string' && ZONE.test(value) && TIME.test(value.replace(ZONE, '')) && isDate(value.slice(0, 10))
+        ? null
+        : 'a timestamp with zone as YYYY-MM-DDTHH:MM:SSZ'
+    case 'uuid':
+      return typeof value === 'string' && /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(value) ? null : 'a uuid'
+  }
+}
+
+/**
+ * Puts a request's arguments in the order of `$1…`, fills in defaults and checks types, before anything is queued.
+ * Without `param` lines only the number of arguments can be judged; the engine judges the rest.
+ */
+export const bindArguments = (task: { name: string; params: Param[]; arity: number }, given: Arguments | undefined): Bound => {
+  const { params } = task
+  const list = Array.isArray(given) ? given : null
+  const named: Record<string, Argument> | null = given !== undefined && !Array.isArray(given) ? given : null
+  if (params.length === 0) {
+    if (named && Object.keys(named).length > 0)
+      return { ok: false, detail: `The task "${task.name}" has no named parameters: send args as a list of ${task.arity}.` }
+    const args = list ?? []
+    return args.length === task.arity
+      ? { ok: true, args }
+      : {
+          ok: false,
+          detail: `The task "${task.name}" takes ${task.arity} ${task.arity === 1 ? 'argument' : 'arguments'}, ${args.length} came.`,
+        }
+  }
+  const names = params.map(({ name }) => name).join(', ')
+  if (named) {
+    const unknown = Object.keys(named).find((name) => !params.some((param) => param.name === name))
+    if (unknown !== undefined) return { ok: false, detail: `The task "${task.name}" has no parameter "${unknown}"; it has ${names}.` }
+  }
+  if (list && list.length > params.length)
+    return { ok: false, detail: `The task "${task.name}" takes ${params.length} arguments (${names}), ${list.length} came.` }
+  const args: Argument[] = []
+  for (const [index, param] of params.entries()) {
+    // Own properties only: "constructor" is no argument that somebody sent.
+    const value = list ? list[index] : named && Object.hasOwn(named, param.name) ? named[param.name] : undefined
+    const argument = value === undefined ? param.default : value
+    if (argument === undefined)
+      return { ok: false, detail: `The task "${task.name}" needs a value for its parameter "${param.name}" (${param.type}).` }
+    const wanted = expected(param.type, argument)
+    if (wanted !== null)
+      return {
+        ok: false,
+        detail: `The parameter "${param.name}" of "${task.name}" takes ${wanted}, not ${JSON.stringify(argument).slice(0, 100)}.`,
+      }
+    args.push(argument)
+  }
+  return { ok: true, args }
+}

@@ -1,0 +1,59 @@
+import type { z } from 'zod'
+import { Problem } from '../contract/problems.ts'
+import type { AppContext } from './context.ts'
+import { schemaProblem } from './problem.ts'
+
+/** Request bodies of the API, at most. */
+export const MAX_BODY_BYTES = 1024 * 1024
+
+/** The body's text; an absent one is empty. Reads no further than the limit, whatever Content-Length says. */
+const readText = async (c: AppContext): Promise<string> => {
+  const tooLarge = (): Problem => new Problem('body_too_large', `The body is over ${MAX_BODY_BYTES} bytes.`)
+  const declared = c.req.header('content-length')
+  if (declared !== undefined && Number(declared) > MAX_BODY_BYTES) throw tooLarge()
+  const { body } = c.req.raw
+  if (!body) return ''
+  const chunks: Uint8Array[] = []
+  let size = 0
+  for await (const chunk of body) {
+    size += chunk.length
+    if (size > MAX_BODY_BYTES) throw tooLarge()
+    chunks.push(chunk)
+  }
+  const whole = new Uint8Array(size)
+  let at = 0
+  for (const chunk of chunks) {
+    whole.set(chunk, at)
+    at += chunk.length
+  }
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: false }).decode(whole)
+  } catch {
+    throw new Problem('invalid_json', 'The body is not UTF-8.')
+  }
+}
+
+/** Parses a JSON body by its schema; an empty body counts as `{}`. Throws 400, 413 or 415 problems. */
+export const readBody = async <Schema extends z.ZodType>(c: AppContext, schema: Schema): Promise<z.infer<Schema>> => {
+  const text = await readText(c)
+  if (text.trim() === '') return parse(schema, {})
+  const type = c.req.header('content-type')
+  if (type !== undefined && !/^application\/([a-z0-9.-]+\+)?json\b|^application\/x-www-form-urlencoded\b/i.test(type))
+    throw new Problem('unsupported_media_type', `Send the body as application/json, not as ${type.slice(0, 100)}.`)
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (error) {
+    throw new Problem(
+      'invalid_json',
+      `The body is not JSON: ${error instanceof Error ? error.message.slice(0, 200) : 'it could not be parsed'}.`,
+    )
+  }
+  return parse(schema, value)
+}
+
+const parse = <Schema extends z.ZodType>(schema: Schema, value: unknown): z.infer<Schema> => {
+  const parsed = schema.safeParse(value)
+  if (!parsed.success) throw schemaProblem('invalid_body', 'The body', parsed.error)
+  return parsed.data
+}

@@ -1,0 +1,15 @@
+import { Hono } from 'hono'
+import { stub } from '../addressing.ts'
+import { PoolName } from '../contract/ids.ts'
+import { Problem } from '../contract/problems.ts'
+import type { AppEnv } from './context.ts'
+
+/** `/healthz`: the Worker runs. `/readyz`: a job of this pool could be taken, because a node has joined. No secrets, no token. */
+export const healthApp = new Hono<AppEnv>()
+  .get('/healthz', (c) => c.json({ status: 'ok' }))
+  .get('/readyz', async (c) => {
+    const pool = PoolName.safeParse(c.req.query('pool') ?? 'default')
+    if (!pool.success) throw new Problem('invalid_parameter', 'pool has characters that no pool can have.')
+    const nodes = await stub(c.env.POOL, pool.data, c.env).size()
+    return c.json({ status: nodes > 0 ? 'ready' : 'no_node', nodes }, nodes > 0 ? 200 : 503, { 'cache-control': 'no-store' })
+  })

@@ -1,0 +1,73 @@
+import { Problem } from '../contract/problems.ts'
+import { contentRange, parseRange } from '../s3/range.ts'
+import type { AppContext } from './context.ts'
+import { DATA_HEADERS } from './headers.ts'
+
+export interface ServedObject {
+  type: string
+  /** With quotes. */
+  etag: string
+  disposition: string
+  /** Immutable: results never change. */
+  cache?: string
+}
+
+const headersOf = (served: ServedObject): Record<string, string> => ({
+  ...DATA_HEADERS,
+  'content-type': served.type,
+  'content-disposition': served.disposition,
+  etag: served.etag,
+  'accept-ranges': 'bytes',
+  'cache-control': served.cache ?? 'private, max-age=31536000, immutable',
+})
+
+const isFresh = (c: AppContext, etag: string): boolean =>
+  (c.req.header('if-none-match') ?? '').split(',').some((known) => known.trim().replace(/^W\//, '') === etag || known.trim() === '*')
+
+/** If-Range (RFC 9110, section 13.1.5): a range of another version than the reader's is answered whole. */
+const rangeHeader = (c: AppContext, etag: string): string | undefined => {
+  const condition = c.req.header('if-range')
+  return condition === undefined || condition === etag ? c.req.header('range') : undefined
+}
+
+const placed = (
+  c: AppContext,
+  size: number,
+  served: ServedObject,
+): { status: 200 | 206; start: number; length: number; headers: Record<string, string> } => {
+  const range = parseRange(rangeHeader(c, served.etag), size)
+  if (range.kind === 'unsatisfiable')
+    throw new Problem('range_not_satisfiable', `The object has ${size} bytes; "${c.req.header('range')}" lies outside.`, {
+      headers: { 'content-range': contentRange(range, size) },
+    })
+  const headers = headersOf(served)
+  if (range.kind === 'whole') return { status: 200, start: 0, length: size, headers: { ...headers, 'content-length': String(size) } }
+  return {
+    status: 206,
+    start: range.start,
+    length: range.length,
+    headers: { ...headers, 'content-length': String(range.length), 'content-range': contentRange(range, size) },
+  }
+}
+
+/** Serves bytes at hand: GET and HEAD, 200, 206, 304, 416. */
+export const serveBytes = (c: AppContext, bytes: Uint8Array, served: ServedObject): Response => {
+  if (isFresh(c, served.etag)) return new Response(null, { status: 304, headers: { etag: served.etag } })
+  const { status, start, length, headers } = placed(c, bytes.length, served)
+  // A copy of exactly the part: a view's buffer would be sent whole.
+  const body = c.req.method === 'HEAD' ? null : bytes.slice(start, start + length)
+  return new Response(body, { status, headers, encodeBody: 'manual' })
+}
+
+/** Serves an object of the bucket in the same way; null when it is not there. */
+export const serveObject = async (c: AppContext, key: string, served: Omit<ServedObject, 'etag'>): Promise<Response | null> => {
+  const head = await c.env.RESULTS.head(key)
+  if (!head) return null
+  const described = { ...served, etag: head.httpEtag }
+  if (isFresh(c, described.etag)) return new Response(null, { status: 304, headers: { etag: described.etag } })
+  const { status, start, length, headers } = placed(c, head.size, described)
+  if (c.req.method === 'HEAD') return new Response(null, { status, headers, encodeBody: 'manual' })
+  const object = await c.env.RESULTS.get(key, status === 206 ? { range: { offset: start, length } } : {})
+  if (!object || !('body' in object)) return null
+  return new Response(object.body, { status, headers, encodeBody: 'manual' })
+}

@@ -1,0 +1,282 @@
+import { z } from 'zod'
+import { JobEvent } from '../contract/events.ts'
+import { Job, page, SubmitBody } from '../contract/jobs.ts'
+import { ResultDocument } from '../contract/manifests.ts'
+import { ProblemDocument } from '../contract/problems.ts'
+import { SliceAnswer, SliceRequest } from '../contract/slices.ts'
+import { TaskInfo } from '../contract/tasks.ts'
+
+type Schema = Record<string, unknown>
+
+/** The contract's schemas by the names they have in the document. */
+const COMPONENTS = {
+  Task: TaskInfo,
+  TaskPage: page(TaskInfo),
+  Submit: SubmitBody,
+  Job,
+  JobPage: page(Job),
+  JobEvent,
+  Result: ResultDocument,
+  SliceRequest,
+  SliceAnswer,
+  Problem: ProblemDocument,
+} as const satisfies Record<string, z.ZodType>
+type Component = keyof typeof COMPONENTS
+
+interface Operation {
+  method: 'get' | 'post' | 'delete' | 'head'
+  path: string
+  summary: string
+  scope: string | null
+  parameters?: { name: string; in: 'query' | 'header'; schema: Schema; description: string }[]
+  body?: Component
+  /** Status → what it carries. */
+  answers: Record<number, { description: string; schema?: Component; type?: string }>
+  problems: number[]
+}
+
+const text = { type: 'string' }
+const integer = (minimum: number, maximum: number): Schema => ({ type: 'integer', minimum, maximum })
+const prefer = {
+  name: 'Prefer',
+  in: 'header',
+  schema: text,
+  description: '`wait=N`: answer when the job has ended, after N seconds at most (30). RFC 7240.',
+} as const
+const range = { name: 'Range', in: 'header', schema: text, description: 'One byte range. RFC 9110, section 14.2.' } as const
+const file = (extension: string, type: string, derived: boolean): Operation => ({
+  method: 'get',
+  path: `/v1/jobs/{id}/result.${extension}`,
+  summary: `The whole result as ${extension}`,
+  scope: 'results:read',
+  parameters: [range],
+  answers: {
+    200: { description: 'The whole object', type },
+    206: { description: 'A part of it', type },
+    ...(derived ? { 202: { description: 'It is being made: ask again' } } : {}),
+  },
+  problems: [401, 403, 404, 409, 410, 416],
+})
+
+/** Every operation of the native API. A test compares this list with the routes that are mounted. */
+export const OPERATIONS: Operation[] = [
+  {
+    method: 'get',
+    path: '/v1/tasks',
+    summary: 'Tasks that nodes have announced for this tenant',
+    scope: 'tasks:read',
+    answers: { 200: { description: 'All tasks', schema: 'TaskPage' } },
+    problems: [401, 403],
+  },
+  {
+    method: 'get',
+    path: '/v1/tasks/{task}',
+    summary: 'One task',
+    scope: 'tasks:read',
+    answers: { 200: { description: 'The task', schema: 'Task' } },
+    problems: [401, 403, 404],
+  },
+  {
+    method: 'post',
+    path: '/v1/tasks/{task}/jobs',
+    summary: 'Run a task',
+    scope: 'jobs:submit',
+    parameters: [
+      prefer,
+      { name: 'Idempotency-Key', in: 'header', schema: text, description: 'Same key and body within 24 h: same answer. Other body: 422.' },
+    ],
+    body: 'Submit',
+    answers: { 202: { description: 'Taken', schema: 'Job' }, 200: { description: 'Ended while the request waited', schema: 'Job' } },
+    problems: [400, 401, 403, 404, 409, 413, 415, 422, 429],
+  },
+  {
+    method: 'get',
+    path: '/v1/jobs',
+    summary: 'Jobs, newest first',
+    scope: 'jobs:read',
+    parameters: [
+      { name: 'limit', in: 'query', schema: integer(1, 500), description: 'Jobs a page' },
+      { name: 'cursor', in: 'query', schema: text, description: '`next` of the page before' },
+      { name: 'alias', in: 'query', schema: text, description: 'Only jobs of this alias' },
+      { name: 'task', in: 'query', schema: text, description: 'Only jobs of this task' },
+      { name: 'state', in: 'query', schema: text, description: 'Only jobs in this state' },
+    ],
+    answers: { 200: { description: 'A page', schema: 'JobPage' } },
+    problems: [400, 401, 403],
+  },
+  {
+    method: 'get',
+    path: '/v1/jobs/{id}',
+    summary: 'One job',
+    scope: 'jobs:read',
+    parameters: [prefer],
+    answers: { 200: { description: 'The job', schema: 'Job' } },
+    problems: [400, 401, 403, 404, 410],
+  },
+  {
+    method: 'delete',
+    path: '/v1/jobs/{id}',
+    summary: 'Delete a finished job and its result',
+    scope: 'jobs:delete',
+    answers: { 204: { description: 'Deleted' } },
+    problems: [401, 403, 404, 409, 410],
+  },
+  {
+    method: 'post',
+    path: '/v1/jobs/{id}/cancel',
+    summary: 'Cancel a job',
+    scope: 'jobs:cancel',
+    answers: {
+      200: { description: 'Cancelled: it had not begun', schema: 'Job' },
+      202: { description: 'The node was asked to stop the query', schema: 'Job' },
+    },
+    problems: [401, 403, 404, 409, 410],
+  },
+  {
+    method: 'get',
+    path: '/v1/jobs/{id}/events',
+    summary: 'Events of a job as Server-Sent Events',
+    scope: 'jobs:read',
+    parameters: [
+      { name: 'Last-Event-ID', in: 'header', schema: text, description: 'Go on after this number' },
+      { name: 'after', in: 'query', schema: integer(0, 999_999_999), description: 'The same, for the first request' },
+      {
+        name: 'until',
+        in: 'query',
+        schema: { type: 'string', enum: ['published'] },
+        description: 'End after the publication instead of after the job',
+      },
+    ],
+    answers: {
+      200: { description: 'Each `data` is a JobEvent; `event: progress` has no id', schema: 'JobEvent', type: 'text/event-stream' },
+    },
+    problems: [400, 401, 403, 404, 410],
+  },
+  {
+    method: 'get',
+    path: '/v1/jobs/{id}/result',
+    summary: "A result's manifest with its links",
+    scope: 'results:read',
+    answers: { 200: { description: 'The manifest', schema: 'Result' } },
+    problems: [401, 403, 404, 409, 410],
+  },
+  file('parquet', 'application/vnd.apache.parquet', false),
+  file('csv', 'text/csv', true),
+  file('json', 'application/json', true),
+  file('duckdb', 'application/vnd.duckdb', false),
+  {
+    method: 'post',
+    path: '/v1/jobs/{id}/slice',
+    summary: 'Ask a finished result a question',
+    scope: 'results:read',
+    parameters: [
+      { name: 'format', in: 'query', schema: { type: 'string', enum: ['json', 'csv'] }, description: 'JSON unless Accept says text/csv' },
+    ],
+    body: 'SliceRequest',
+    answers: { 200: { description: 'The slice; Content-Location is its address for ever', schema: 'SliceAnswer' } },
+    problems: [400, 401, 403, 404, 409, 410, 413, 415, 422, 503, 504],
+  },
+  {
+    method: 'get',
+    path: '/v1/results/{result}/slice/{hash}',
+    summary: 'A slice that was asked for before',
+    scope: 'results:read',
+    answers: { 200: { description: 'The slice', schema: 'SliceAnswer' } },
+    problems: [401, 403, 404, 410, 503, 504],
+  },
+  {
+    method: 'get',
+    path: '/v1/nodes',
+    summary: 'Nodes that serve this tenant',
+    scope: 'jobs:read',
+    answers: { 200: { description: 'Nodes' } },
+    problems: [401, 403],
+  },
+  {
+    method: 'get',
+    path: '/v1/tables',
+    summary: 'Report families of this tenant',
+    scope: 'catalog:read',
+    answers: { 200: { description: 'Families' } },
+    problems: [401, 403],
+  },
+  {
+    method: 'get',
+    path: '/v1/session',
+    summary: 'Who the token says one is',
+    scope: 'tasks:read',
+    answers: { 200: { description: 'Tenant, subject, scopes' } },
+    problems: [401, 403],
+  },
+  {
+    method: 'get',
+    path: '/v1/session/config',
+    summary: 'Where to sign in',
+    scope: null,
+    answers: { 200: { description: 'Issuers' } },
+    problems: [],
+  },
+  { method: 'get', path: '/healthz', summary: 'The Worker runs', scope: null, answers: { 200: { description: 'ok' } }, problems: [] },
+  {
+    method: 'get',
+    path: '/readyz',
+    summary: 'A job could be taken',
+    scope: null,
+    answers: { 200: { description: 'A node has joined' } },
+    problems: [503],
+  },
+]
+
+const reference = (name: Component): Schema => ({ $ref: `#/components/schemas/${name}` })
+
+const operationOf = ({ summary, scope, parameters = [], path, body, answers, problems }: Operation): Schema => ({
+  summary,
+  ...(scope === null ? { security: [] } : { security: [{ bearer: [scope] }] }),
+  parameters: [...[...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({ name, in: 'path', required: true, schema: text })), ...parameters],
+  ...(body ? { requestBody: { required: false, content: { 'application/json': { schema: reference(body) } } } } : {}),
+  responses: {
+    ...Object.fromEntries(
+      Object.entries(answers).map(([status, { description, schema, type }]) => [
+        status,
+        {
+          description,
+          ...(schema || type ? { content: { [type ?? 'application/json']: schema ? { schema: reference(schema) } : {} } } : {}),
+        },
+      ]),
+    ),
+    ...Object.fromEntries(
+      problems.map((status) => [
+        status,
+        { description: 'Problem', content: { 'application/problem+json': { schema: reference('Problem') } } },
+      ]),
+    ),
+  },
+})
+
+const schemas = (): Record<string, Schema> =>
+  Object.fromEntries(Object.entries(COMPONENTS).map(([name, schema]) => [name, componentOf(schema)]))
+
+const componentOf = (schema: z.ZodType): Schema => {
+  // Each component stands alone: its local definitions are inlined where they are used once and kept where they recurse.
+  const { $schema: _dialect, ...rest } = z.toJSONSchema(schema, { target: 'draft-2020-12', unrepresentable: 'any', io: 'input' }) as Schema
+  return rest
+}
+
+let document: Schema | null = null
+
+/** OpenAPI 3.1 (whose schemas are JSON Schema 2020-12), derived from the contract's schemas once a Worker. */
+export const openApiDocument = (origin: string): Schema => {
+  document ??= {
+    openapi: '3.1.0',
+    info: { title: 'Scarab', version: '1.0.0', description: 'Run SQL reports once, slice the results anywhere.' },
+    paths: OPERATIONS.reduce<Record<string, Schema>>((paths, operation) => {
+      paths[operation.path] = { ...paths[operation.path], [operation.method]: operationOf(operation) }
+      return paths
+    }, {}),
+    components: {
+      schemas: schemas(),
+      securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } },
+    },
+  }
+  return { ...document, servers: [{ url: origin }] }
+}

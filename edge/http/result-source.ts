@@ -1,0 +1,59 @@
+import type { Column, WireValue } from '../contract/columns.ts'
+import type { JobId } from '../contract/ids.ts'
+import type { Job } from '../contract/jobs.ts'
+import { MAX_FIRST_ROWS, type Manifest, type Pack } from '../contract/manifests.ts'
+import { Problem } from '../contract/problems.ts'
+import type { ArchivedResult } from '../ledger/archive.ts'
+import type { AppContext } from './context.ts'
+import { foundOr, ledgerOf, notFound } from './jobs.ts'
+
+/** A finished result as the Worker has it at hand. */
+export interface LoadedResult {
+  job: Job
+  manifest: Manifest
+  /** All rows of a small result; null for a larger one. */
+  rows: WireValue[][] | null
+  /** The Parquet file of a small result that is not published yet. */
+  parquet: Uint8Array | null
+  pack: Pack | null
+}
+
+/** Throws the problem that fits a job whose result cannot be had. */
+const refuse = (job: Job): never => {
+  if (job.state === 'failed' || job.state === 'cancelled')
+    throw new Problem('no_result', `The job ${job.id} has ${job.state}${job.error ? `: ${job.error.message}` : ''}. It left no result.`)
+  throw new Problem(
+    'job_not_finished',
+    `The job ${job.id} is ${job.state}. Follow ${job.links.events}, or ask again with Prefer: wait=30.`,
+    {
+      links: { job: job.links.self ?? '', events: job.links.events ?? '' },
+    },
+  )
+}
+
+/** Reads manifest and small rows from the ledger, or from the object they were archived in. */
+export const loadResult = async (c: AppContext, id: JobId): Promise<LoadedResult> => {
+  const answer = await ledgerOf(c).result(id)
+  foundOr(answer.found, id)
+  if (answer.found !== 'yes') throw notFound(id)
+  const { job, pack } = answer
+  if (job.state !== 'succeeded') refuse(job)
+  if (job.publication === 'expired') throw new Problem('result_expired', `The result of ${id} has expired. Run the report again.`)
+  let { manifest, rows } = answer
+  if (manifest === null && answer.archived !== null) {
+    const body = await c.env.RESULTS.get(answer.archived)
+    if (!body) throw new Error(`the archived result ${answer.archived} is missing`)
+    const archived = await body.json<ArchivedResult>()
+    manifest = archived.manifest
+    rows = archived.rows
+  }
+  if (manifest === null) throw new Error(`the job ${id} has no manifest`)
+  // Both texts were written by the ledger from validated values.
+  const parsed = JSON.parse(manifest) as Manifest
+  const parsedRows = rows === null ? null : (JSON.parse(rows) as WireValue[][])
+  if (parsedRows) parsed.first_rows = parsedRows.slice(0, MAX_FIRST_ROWS)
+  return { job, manifest: parsed, rows: parsedRows, parquet: answer.parquet, pack }
+}
+
+/** The report's own columns: what slices, CSV and JSON show. */
+export const reportColumns = (manifest: Manifest): Column[] => manifest.columns

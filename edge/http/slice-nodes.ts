@@ -1,0 +1,123 @@
+import { stub } from '../addressing.ts'
+import { PoolName, type SliceHash, type TenantId } from '../contract/ids.ts'
+import { derivedKey, packKey, sliceKey } from '../contract/keys.ts'
+import { GRANT_SECONDS, type SliceMessage } from '../contract/node.ts'
+import { Problem } from '../contract/problems.ts'
+import { MAX_LINK_SLICE_BYTES, type NormalSlice, type SliceFile } from '../contract/slices.ts'
+import { signGrant } from '../identity/grants.ts'
+import type { LinkObject } from '../link/object.ts'
+import { GRANT_HEADER, NODE_OBJECTS_PATH } from '../link/objects.ts'
+import { type AppContext, personOf } from './context.ts'
+import type { LoadedResult } from './result-source.ts'
+
+/** A slice may take this long on a node. */
+const SLICE_SECONDS = 30
+/** Making CSV or JSON of a whole result may take this long. */
+const DERIVE_SECONDS = 600
+/** Pools are asked for a node in this order; the pool of the embedded node is the usual one. */
+const POOLS = ['default']
+
+/** Links of nodes that serve the tenant. Throws `no_node`: slices of a tenant run only on nodes bound to it (architecture, section 7). */
+const linksFor = async (c: AppContext, tenant: TenantId): Promise<DurableObjectStub<LinkObject>[]> => {
+  const known = await stub(c.env.DIRECTORY, 'directory', c.env).nodes(tenant)
+  const pools = [...new Set([...POOLS, ...known.map(({ pool }) => pool)])]
+  for (const pool of pools) {
+    const nodes = await stub(c.env.POOL, PoolName.parse(pool), c.env).nodesFor(tenant)
+    if (nodes.length > 0) return nodes.map((node) => stub(c.env.LINK, node, c.env))
+  }
+  throw new Problem(
+    'no_node',
+    'This question needs a compute node, and none that serves this tenant is connected. Start one, or slice in the browser.',
+    {
+      headers: { 'retry-after': '5' },
+    },
+  )
+}
+
+/** Read links to the result's files: the pack where there is one, else the Parquet; for 15 minutes. */
+const filesOf = async (c: AppContext, loaded: LoadedResult): Promise<SliceFile[]> => {
+  const { tenant } = personOf(c)
+  const { manifest, pack, job } = loaded
+  const link = async (key: string): Promise<Pick<SliceFile, 'url' | 'headers'>> => ({
+    url: NODE_OBJECTS_PATH,
+    headers: { [GRANT_HEADER]: await signGrant(c.env.SCARAB_SECRET, { key, mode: 'get', tenant, job: job.id }, Date.now(), GRANT_SECONDS) },
+  })
+  if (pack) return [{ kind: 'pack', ...(await link(packKey(tenant, manifest.result))), bytes: pack.bytes, sha256: pack.sha256 }]
+  return Promise.all(
+    manifest.files.map(async ({ key, bytes, sha256 }) => ({ kind: 'parquet' as const, ...(await link(key)), bytes, sha256 })),
+  )
+}
+
+interface Question {
+  query: NormalSlice
+  scope: SliceMessage['scope']
+  format: 'json' | 'csv'
+  hash: string
+  key: string
+  seconds: number
+}
+
+const messageOf = async (c: AppContext, loaded: LoadedResult, question: Question): Promise<Omit<SliceMessage, 'type' | 're'>> => {
+  const { tenant } = personOf(c)
+  const { manifest } = loaded
+  const grant = await signGrant(c.env.SCARAB_SECRET, { key: question.key, mode: 'put', tenant }, Date.now(), GRANT_SECONDS)
+  return {
+    tenant,
+    result: manifest.result,
+    schema: { id: manifest.schema_id, columns: manifest.columns, added: manifest.added },
+    rows: manifest.rows,
+    query: question.query,
+    scope: question.scope,
+    format: question.format,
+    hash: question.hash,
+    files: await filesOf(c, loaded),
+    max_body_bytes: question.scope === 'all' ? 0 : MAX_LINK_SLICE_BYTES,
+    put: { url: NODE_OBJECTS_PATH, headers: { [GRANT_HEADER]: grant } },
+    timeout_seconds: question.seconds,
+  }
+}
+
+/** Asks a node for a slice: its text, or the key under which the node has put it. */
+export const sliceOnNode = async (
+  c: AppContext,
+  loaded: LoadedResult,
+  query: NormalSlice,
+  hash: SliceHash,
+  format: 'json' | 'csv',
+): Promise<{ body: string } | { key: string }> => {
+  const { tenant } = personOf(c)
+  const links = await linksFor(c, tenant)
+  const key = sliceKey(tenant, loaded.manifest.result, hash, format)
+  const message = await messageOf(c, loaded, { query, scope: 'slice', format, hash, key, seconds: SLICE_SECONDS })
+  let detail = ''
+  for (const link of links.slice(0, 3)) {
+    const outcome = await link.slice(message)
+    if (!outcome.ok) {
+      // Another node may answer what this one could not; a wrong question is wrong everywhere.
+      if (outcome.code !== 'unavailable') throw new Problem(outcome.code, outcome.detail)
+      detail = outcome.detail
+      continue
+    }
+    return 'body' in outcome ? { body: outcome.body } : { key }
+  }
+  throw new Problem('unavailable', `No node could answer the slice: ${detail}`, { headers: { 'retry-after': '1' } })
+}
+
+/** Has a node make the whole result in another format; returns at once, throws when an earlier try has failed. */
+export const deriveWhole = async (c: AppContext, loaded: LoadedResult, format: 'csv' | 'json'): Promise<void> => {
+  const { tenant } = personOf(c)
+  const [link] = await linksFor(c, tenant)
+  if (!link) return
+  const key = derivedKey(tenant, loaded.manifest.result, format)
+  const query: NormalSlice = {
+    where: [],
+    select: loaded.manifest.columns.map(({ name }) => ({ col: name })),
+    group: [],
+    order: [],
+    limit: 0,
+    offset: 0,
+  }
+  const message = await messageOf(c, loaded, { query, scope: 'all', format, hash: 'all', key, seconds: DERIVE_SECONDS })
+  const fault = await link.derive(key, message)
+  if (fault) throw new Problem(fault.code, `The ${format.toUpperCase()} could not be made: ${fault.detail}`)
+}

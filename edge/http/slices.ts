@@ -1,0 +1,88 @@
+import { Hono } from 'hono'
+import { type JobId, jobOf, ResultId, SliceHash } from '../contract/ids.ts'
+import { sliceKey } from '../contract/keys.ts'
+import { Problem } from '../contract/problems.ts'
+import { canonicalJson, normalise, sliceHash } from '../contract/slice-form.ts'
+import { NormalSlice, SliceRequest } from '../contract/slices.ts'
+import { answerFromManifest, answerFromRows, jsonOf } from '../slices/answers.ts'
+import { csvOf } from '../slices/csv.ts'
+import { readBody } from './body.ts'
+import { type AppContext, type AppEnv, personOf } from './context.ts'
+import { allow } from './guard.ts'
+import { attachment } from './headers.ts'
+import { jobIdOf, ledgerOf } from './jobs.ts'
+import { serveBytes, serveObject } from './objects.ts'
+import { type LoadedResult, loadResult, reportColumns } from './result-source.ts'
+import { sliceOnNode } from './slice-nodes.ts'
+
+const TYPES = { csv: 'text/csv; charset=utf-8', json: 'application/json' } as const
+const encoder = new TextEncoder()
+
+/** `?format=` wins over `Accept`; JSON is the default. */
+const formatOf = (c: AppContext): 'json' | 'csv' => {
+  const asked = c.req.query('format')
+  if (asked === 'json' || asked === 'csv') return asked
+  if (asked !== undefined) throw new Problem('invalid_parameter', `format is json or csv, not "${asked.slice(0, 50)}".`)
+  return /\btext\/csv\b/.test(c.req.header('accept') ?? '') ? 'csv' : 'json'
+}
+
+/** Where the same answer can be had again by GET, for ever. */
+const addressOf = (loaded: LoadedResult, hash: SliceHash, format: 'json' | 'csv'): string =>
+  `/v1/results/${loaded.manifest.result}/slice/${hash}${format === 'csv' ? '?format=csv' : ''}`
+
+/** Answers a normalised slice: from the rows or the manifest where that is exact, from a stored answer, else by a node. */
+const answer = async (c: AppContext, loaded: LoadedResult, query: NormalSlice, hash: SliceHash): Promise<Response> => {
+  const format = formatOf(c)
+  const { manifest, rows } = loaded
+  const served = { type: TYPES[format], etag: `"${hash}-${format}"`, disposition: attachment(`${manifest.task}-${hash}.${format}`) }
+  const columns = reportColumns(manifest)
+  const local = rows ? answerFromRows(columns, rows, query) : answerFromManifest({ ...manifest, columns }, query)
+  let body: string
+  if (local !== 'needs_engine') body = format === 'csv' ? csvOf(local.columns, local.rows) : jsonOf(local, hash)
+  else {
+    const key = sliceKey(personOf(c).tenant, manifest.result, hash, format)
+    const made = (await c.env.RESULTS.head(key)) ? { key } : await sliceOnNode(c, loaded, query, hash, format)
+    if ('key' in made) {
+      const response = await serveObject(c, made.key, served)
+      if (!response) throw new Error(`the slice ${made.key} is missing`)
+      return withLocation(response, addressOf(loaded, hash, format))
+    }
+    body = made.body
+  }
+  return withLocation(serveBytes(c, encoder.encode(body), served), addressOf(loaded, hash, format))
+}
+
+const withLocation = (response: Response, address: string): Response => {
+  const answered = new Response(response.body, response)
+  answered.headers.set('content-location', address)
+  return answered
+}
+
+const postSlice = async (c: AppContext, id: JobId): Promise<Response> => {
+  const loaded = await loadResult(c, id)
+  const request = await readBody(c, SliceRequest)
+  const normalised = normalise(request, reportColumns(loaded.manifest))
+  if (!normalised.ok) {
+    const [first] = normalised.errors
+    throw new Problem('invalid_slice', first ? `${first.path}: ${first.message}` : 'The slice does not fit the result.', {
+      errors: normalised.errors,
+    })
+  }
+  const hash = await sliceHash(normalised.slice)
+  const response = await answer(c, loaded, normalised.slice, hash)
+  await ledgerOf(c).rememberSlice(loaded.manifest.result, hash, canonicalJson(normalised.slice))
+  return response
+}
+
+const getSlice = async (c: AppContext): Promise<Response> => {
+  const result = ResultId.safeParse(c.req.param('result'))
+  const hash = SliceHash.safeParse(c.req.param('hash'))
+  const unknown = (): Problem => new Problem('not_found', 'No such slice was asked for. POST it to the job first: …/slice.')
+  if (!result.success || !hash.success) throw unknown()
+  const query = await ledgerOf(c).sliceQuery(result.data, hash.data)
+  if (query === null) throw unknown()
+  return answer(c, await loadResult(c, jobOf(result.data)), NormalSlice.parse(JSON.parse(query)), hash.data)
+}
+
+export const slicesApp = new Hono<AppEnv>().post('/:id/slice', allow('results:read'), (c) => postSlice(c, jobIdOf(c)))
+export const sliceAddressApp = new Hono<AppEnv>().get('/:result/slice/:hash', allow('results:read'), getSlice)

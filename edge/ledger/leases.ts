@@ -1,0 +1,295 @@
+import type { JobId, NodeId, PoolName, QueueName, SessionId } from '../contract/ids.ts'
+import type { Failure, Lease } from '../contract/node.ts'
+import { first } from '../storage/store.ts'
+import { clearTimer, setTimer } from '../storage/timers.ts'
+import type { LedgerContext } from './context.ts'
+import { findJob, isHolder, type JobRow, move, updateJob } from './jobs.ts'
+import { laneDrained, laneReady } from './lanes.ts'
+import { BACKOFF_FIRST_MS, BACKOFF_LAST_MS, MAX_LOST_TRIES, SESSION_SECONDS } from './limits.ts'
+import { isHeld } from './states.ts'
+
+/** Who speaks: one session of one node. */
+export interface Holder {
+  node: NodeId
+  session: SessionId
+}
+
+export interface OfferedJob {
+  job: JobId
+  attempt: number
+  task: string
+  args: string
+  db: string | null
+  engine_hint: string | null
+  family: string
+  run_date: string
+  max_runtime_seconds: number | null
+  accept_by: number
+}
+
+export interface OfferRequest extends Holder {
+  pool: PoolName
+  queue: QueueName
+  /** Names of the tasks this node has announced, and their hashes. */
+  tasks: Record<string, string>
+  want: number
+  offer_seconds: number
+}
+
+export interface OfferAnswer {
+  offers: OfferedJob[]
+  /** Set when no job waits in the lane any more: the announcement that the pool may forget. */
+  drained: number | null
+}
+
+/** Notes that a session holds something here, so that its silence will be noticed. */
+export const touchSession = (context: LedgerContext, holder: Holder): void => {
+  const now = context.now()
+  const seen = first<{ renewed_at: number }>(context.store, 'SELECT renewed_at FROM sessions WHERE session = ?', holder.session)
+  // A row a minute is enough for a deadline of two and a half.
+  if (seen && seen.renewed_at > now - 60_000) return
+  context.store.run(
+    'INSERT INTO sessions (session, node, renewed_at) VALUES (?, ?, ?) ON CONFLICT (session) DO UPDATE SET renewed_at = excluded.renewed_at',
+    holder.session,
+    holder.node,
+    now,
+  )
+  setTimer(context.store, 'session', holder.session, now + SESSION_SECONDS * 1000)
+}
+
+/** Offers the oldest waiting jobs of a lane that this node can run. Each offer raises the attempt's number: it is the fence. */
+export const offer = (context: LedgerContext, request: OfferRequest): OfferAnswer => {
+  const { store } = context
+  const acceptBy = context.now() + request.offer_seconds * 1000
+  const rows =
+    request.want > 0
+      ? store.all<JobRow>(
+          `SELECT * FROM jobs WHERE state = 'waiting' AND pool = ? AND queue = ? AND task IN (SELECT value FROM json_each(?)) ORDER BY id LIMIT ?`,
+          request.pool,
+          request.queue,
+          JSON.stringify(Object.keys(request.tasks)),
+          request.want,
+        )
+      : []
+  const offers: OfferedJob[] = []
+  for (const row of rows) {
+    const change = {
+      attempt: row.attempt + 1,
+      node: request.node,
+      session: request.session,
+      offer_by: acceptBy,
+      task_hash: request.tasks[row.task] ?? null,
+    }
+    if (move(context, row, 'offer', change) !== 'moved') continue
+    offers.push({
+      job: row.id as JobId,
+      attempt: row.attempt,
+      task: row.task,
+      args: row.args,
+      db: row.db,
+      engine_hint: row.engine_hint,
+      family: row.family,
+      run_date: row.run_date,
+      max_runtime_seconds: row.max_runtime_seconds,
+      accept_by: acceptBy,
+    })
+  }
+  if (offers.length > 0) {
+    touchSession(context, request)
+    // One timer for all offers: it fires for the oldest and looks at the rest.
+    if (!first(store, `SELECT due FROM timers WHERE kind = 'offers'`)) setTimer(store, 'offers', '', acceptBy)
+  }
+  const waits = first(store, `SELECT id FROM jobs WHERE state = 'waiting' AND pool = ? AND queue = ? LIMIT 1`, request.pool, request.queue)
+  return { offers, drained: waits ? null : laneDrained(context, request.pool, request.queue) }
+}
+
+export type LeaseVerdict = 'ok' | 'fenced' | 'cancelled'
+
+const verdictFor = (row: JobRow | undefined): LeaseVerdict => (row?.state === 'cancelled' ? 'cancelled' : 'fenced')
+
+/** The node takes offers. With `start` the attempt begins at once, in the same transaction. */
+export const accept = (context: LedgerContext, holder: Holder, items: { job: JobId; attempt: number; start: boolean }[]): LeaseVerdict[] =>
+  items.map(({ job, attempt, start }) => {
+    const row = findJob(context, job)
+    if (!isHolder(row, attempt, holder.session)) return verdictFor(row)
+    const verdict = move(context, row, 'accept', { offer_by: null }, { attempt })
+    if (verdict !== 'moved' && verdict !== 'ignored') return verdictFor(row)
+    return start ? begin(context, row) : 'ok'
+  })
+
+const begin = (context: LedgerContext, row: JobRow): LeaseVerdict => {
+  // From here on the attempt burns a try (architecture, section 2: tries).
+  const verdict = move(
+    context,
+    row,
+    'start',
+    { tries: row.tries + 1, started_at: row.started_at ?? context.now() },
+    { attempt: row.attempt },
+  )
+  return verdict === 'moved' || verdict === 'ignored' ? 'ok' : verdictFor(row)
+}
+
+export const start = (context: LedgerContext, holder: Holder, items: { job: JobId; attempt: number }[]): LeaseVerdict[] =>
+  items.map(({ job, attempt }) => {
+    const row = findJob(context, job)
+    return isHolder(row, attempt, holder.session) ? begin(context, row) : verdictFor(row)
+  })
+
+/** The job waits again, for any node. */
+const release = { node: null, session: null, offer_by: null } as const
+
+/** The holder gives back what it does not want or cannot finish: burns no try. */
+export const handBack = (
+  context: LedgerContext,
+  holder: Holder,
+  items: { job: JobId; attempt: number; reason: string }[],
+): LeaseVerdict[] =>
+  items.map(({ job, attempt, reason }) => {
+    const row = findJob(context, job)
+    if (!isHolder(row, attempt, holder.session)) return verdictFor(row)
+    if (row.cancel_at !== null) return stopHeld(context, row, 'confirmed', `the node gave the job back: ${reason}`)
+    const tries = row.state === 'running' ? row.tries - 1 : row.tries
+    const verdict = move(context, row, 'hand_back', { ...release, tries }, { reason })
+    if (verdict === 'moved') laneReady(context, row.pool, row.queue)
+    return verdict === 'moved' ? 'ok' : verdictFor(row)
+  })
+
+/** Full jitter between half and the whole of a doubling pause. */
+export const backoff = (tries: number, random: (bytes: number) => Uint8Array): number => {
+  const ceiling = Math.min(BACKOFF_LAST_MS, BACKOFF_FIRST_MS * 2 ** Math.max(0, tries - 1))
+  const [byte = 0] = random(1)
+  return Math.round(ceiling * (0.5 + byte / 510))
+}
+
+/** Ends a held job as cancelled and says what is known of its query. I8. */
+export const stopHeld = (
+  context: LedgerContext,
+  row: JobRow,
+  outcome: 'confirmed' | 'not_confirmed',
+  reason: string | null,
+): LeaseVerdict => {
+  clearTimer(context.store, 'cancel', row.id)
+  const verdict = move(
+    context,
+    row,
+    'stop',
+    { ...release, cancel_outcome: outcome, cancel_reason: reason },
+    { cancel: outcome, ...(reason ? { reason } : {}) },
+  )
+  return verdict === 'moved' ? 'ok' : verdictFor(row)
+}
+
+/** The attempt ended without the job's fault: tried again while tries are left. */
+export const lose = (context: LedgerContext, row: JobRow, failure: Pick<Failure, 'code' | 'message'>): void => {
+  if (row.cancel_at !== null && (row.state === 'leased' || row.state === 'running')) {
+    stopHeld(context, row, 'not_confirmed', failure.message)
+    return
+  }
+  const last = row.state === 'running' && row.tries > MAX_LOST_TRIES
+  const before = row.state
+  if (last) {
+    const error = { code: failure.code, message: `${failure.message} Tried ${row.tries} times.` }
+    move(context, row, 'lose_last', { ...release, error_code: error.code, error_message: error.message }, { error })
+    return
+  }
+  const pause = backoff(row.tries, context.random)
+  const due = before === 'running' ? context.now() + pause : null
+  if (move(context, row, 'lose', { ...release, due_at: due }, { reason: failure.message }) !== 'moved') return
+  if (due !== null) setTimer(context.store, 'due', row.id, due)
+  else laneReady(context, row.pool, row.queue)
+}
+
+/** A back-off is over. */
+export const becomeDue = (context: LedgerContext, id: string): void => {
+  clearTimer(context.store, 'due', id)
+  const row = findJob(context, id)
+  if (row && move(context, row, 'due', { due_at: null }) === 'moved') laneReady(context, row.pool, row.queue)
+}
+
+/** Offers that nobody took in time go back to their lanes. */
+export const lapseOffers = (context: LedgerContext): void => {
+  const now = context.now()
+  const rows = context.store.all<JobRow>(
+    `SELECT * FROM jobs INDEXED BY jobs_held WHERE state IN ('offered', 'leased', 'running') AND state = 'offered' AND session IS NOT NULL`,
+  )
+  let next: number | null = null
+  for (const row of rows) {
+    const by = row.offer_by ?? 0
+    if (by > now) next = next === null ? by : Math.min(next, by)
+    else if (move(context, row, 'lapse', release) === 'moved') laneReady(context, row.pool, row.queue)
+  }
+  if (next === null) clearTimer(context.store, 'offers', '')
+  else setTimer(context.store, 'offers', '', next)
+}
+
+const heldBy = (context: LedgerContext, session: string): JobRow[] =>
+  context.store.all<JobRow>(`SELECT * FROM jobs WHERE state IN ('offered', 'leased', 'running') AND session = ? ORDER BY id`, session)
+
+/** A session is over: everything it held goes back or is tried again. */
+export const endSession = (context: LedgerContext, session: string, reason: string): void => {
+  for (const row of heldBy(context, session)) {
+    if (row.state === 'offered') {
+      if (move(context, row, 'lapse', release) === 'moved') laneReady(context, row.pool, row.queue)
+    } else lose(context, row, { code: 'node_lost', message: reason })
+  }
+  context.store.run('DELETE FROM sessions WHERE session = ?', session)
+  clearTimer(context.store, 'session', session)
+}
+
+/**
+ * The same session is back on a new socket and says what it holds. Answers the leases that are no longer its own; what
+ * the ledger thought it held and it does not know of (an answer was lost) goes back without burning a try.
+ */
+export const resumeSession = (context: LedgerContext, holder: Holder, holding: (Lease & { running: boolean })[]): Lease[] => {
+  const fenced: Lease[] = []
+  const claimed = new Set<string>()
+  for (const lease of holding) {
+    const row = findJob(context, lease.job)
+    if (!isHolder(row, lease.attempt, holder.session) || !isHeld(row.state)) {
+      fenced.push({ tenant: lease.tenant, job: lease.job, attempt: lease.attempt })
+      continue
+    }
+    claimed.add(row.id)
+    // An accept (or start) whose answer was lost counts: the node says it holds the job, and its attempt is current.
+    if (row.state === 'offered') move(context, row, 'accept', { offer_by: null }, { attempt: row.attempt })
+    if (row.state === 'leased' && lease.running) begin(context, row)
+    if (row.cancel_at !== null)
+      context.emit({ kind: 'cancel', node: holder.node, session: holder.session, lease, reason: row.cancel_reason ?? '' })
+  }
+  for (const row of heldBy(context, holder.session)) {
+    if (claimed.has(row.id)) continue
+    if (row.state === 'offered') {
+      if (move(context, row, 'lapse', release) === 'moved') laneReady(context, row.pool, row.queue)
+    } else if (row.cancel_at !== null) stopHeld(context, row, 'not_confirmed', 'the node came back without the job')
+    else {
+      const tries = row.state === 'running' ? row.tries - 1 : row.tries
+      if (move(context, row, 'hand_back', { ...release, tries }, { reason: 'the node came back without the job' }) === 'moved')
+        laneReady(context, row.pool, row.queue)
+    }
+  }
+  touchSession(context, holder)
+  return fenced
+}
+
+/** Still there: moves the deadline of everything the session holds by one row. */
+export const renewSession = (context: LedgerContext, holder: Holder): boolean => {
+  if (heldBy(context, holder.session).length === 0) {
+    context.store.run('DELETE FROM sessions WHERE session = ?', holder.session)
+    clearTimer(context.store, 'session', holder.session)
+    return false
+  }
+  context.store.run('UPDATE sessions SET renewed_at = ? WHERE session = ?', context.now(), holder.session)
+  setTimer(context.store, 'session', holder.session, context.now() + SESSION_SECONDS * 1000)
+  return true
+}
+
+/** May this session still act for the attempt? Grants and uploads ask before anything is written. */
+export const holds = (context: LedgerContext, session: string, job: string, attempt: number): boolean => {
+  const row = findJob(context, job)
+  return isHolder(row, attempt, session) && (row.state === 'leased' || row.state === 'running') && row.cancel_at === null
+}
+
+/** Notes who computed it, for the job's page. */
+export const noteEngine = (context: LedgerContext, row: JobRow, engine: string): void => {
+  if (row.engine !== engine) updateJob(context, row, { engine })
+}

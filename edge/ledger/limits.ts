@@ -1,0 +1,28 @@
+/** A lost node or connection is tried again this often, then the job fails. */
+export const MAX_LOST_TRIES = 10
+/** Back-off after a loss: doubles from the first to the last value. */
+export const BACKOFF_FIRST_MS = 1_000
+export const BACKOFF_LAST_MS = 30_000
+/** A session that was not renewed for this long is lost: two and a half renewals of a minute each. */
+export const SESSION_SECONDS = 150
+/** How long the node may take to say what became of a cancel before the job says that nobody confirmed it. */
+export const CANCEL_ANSWER_SECONDS = 15
+/** Idempotency keys are kept for a day. Draft ietf-httpapi-idempotency-key-header leaves the time to the server. */
+export const KEY_SECONDS = 24 * 3600
+/** Jobs of one tenant that have not ended; beyond it a submit is refused with 429. */
+export const MAX_LIVE_JOBS = 200_000
+/** What may stay in the database of a finished job, manifest and rows together; above it they move to object storage. */
+export const MAX_KEPT_BYTES = 4 * 1024
+/** How often an unacknowledged message to a pool or table is repeated, first and at most. */
+export const REPEAT_FIRST_MS = 1_000
+export const REPEAT_LAST_MS = 30_000
+/** Rows handled by one firing of the alarm. */
+export const TIMERS_PER_ALARM = 500
+/** Results handed to a table in one call: bounded, because small ones carry their bytes. */
+export const OUTBOX_BATCH = 200
+/** Normal forms of slices kept per result; the oldest go first. */
+export const MAX_SLICES_PER_RESULT = 1_000
+/** A page of a list, at most. */
+export const MAX_PAGE = 500
+/** An upload of a pack may be asked for this long after completion. */
+export const PACK_SECONDS = 15 * 60

@@ -1,0 +1,490 @@
+import { DurableObject } from 'cloudflare:workers'
+import { createHmac } from 'node:crypto'
+import { stub } from '../addressing.ts'
+import type { JobEvent } from '../contract/events.ts'
+import type { Family, JobId, NodeId, PoolName, QueueName, ResultId, SessionId, SliceHash } from '../contract/ids.ts'
+import { TenantId } from '../contract/ids.ts'
+import { type Job, JobState, type Phase } from '../contract/jobs.ts'
+import type { Failure, Lease } from '../contract/node.ts'
+import type { Env } from '../env.ts'
+import { fault } from '../fault.ts'
+import { migrate } from '../storage/migrate.ts'
+import { objectStore } from '../storage/object-store.ts'
+import { first } from '../storage/store.ts'
+import { clearTimer, nextDue } from '../storage/timers.ts'
+import { archiveResult, purgeResult } from './archive.ts'
+import { commit, type LedgerContext, type LedgerEffect } from './context.ts'
+import { type CancelAnswer, type Completion, cancel, cancelAnswered, cancelSent, complete, fail } from './finish.ts'
+import { jobIds } from './ids.ts'
+import { findJob } from './jobs.ts'
+import { laneAcknowledged } from './lanes.ts'
+import {
+  accept,
+  endSession,
+  type Holder,
+  handBack,
+  holds,
+  type LeaseVerdict,
+  type OfferAnswer,
+  type OfferRequest,
+  offer,
+  renewSession,
+  resumeSession,
+  start,
+} from './leases.ts'
+import { mayPack, recordPack } from './packs.ts'
+import { handedOver, handover, type Outcome, publicationOutcome, remove } from './publication.ts'
+import { eventsAfter, findResult, type ListQuery, type Liveness, listJobs, lookUp, showJob } from './read.ts'
+import { LEDGER_MIGRATIONS } from './schema.ts'
+import { rememberSlice, sliceQuery } from './slices.ts'
+import { countLive, jobOfAlias, type Submission, type Submitted, submit } from './submit.ts'
+import { fireTimers } from './timers.ts'
+import { Watchers } from './watchers.ts'
+
+/** Submits that arrive within this time after a first one share its successor's transaction (facts: leading-edge gather). */
+const GATHER_MS = 2
+/** Requests that may wait for a job's end in memory at once. */
+const MAX_WAITERS = 5_000
+
+export type JobAnswer = { found: 'yes'; job: Job } | { found: 'gone' } | { found: 'no' }
+export interface ResultAnswer {
+  job: Job
+  manifest: string | null
+  rows: string | null
+  parquet: Uint8Array | null
+  archived: string | null
+  pack: { bytes: number; sha256: string } | null
+}
+
+/** One tenant's jobs, events and results. Wires the pure functions of this folder to storage, alarm, sockets and other objects. */
+export class LedgerObject extends DurableObject<Env> {
+  readonly #context: LedgerContext
+  readonly #watchers: Watchers
+  readonly #live = new Map<string, Liveness>()
+  readonly #acknowledged = new Map<string, number>()
+  #liveCount: number
+  #alarmAt: number | null = null
+  #gathered: { wanted: Submission; answer: (submitted: Submitted) => void; fail: (fault: unknown) => void }[] | null = null
+  readonly #flushing = new Set<string>()
+
+  constructor(state: DurableObjectState, env: Env) {
+    super(state, env)
+    const store = objectStore(state.storage)
+    migrate(store, LEDGER_MIGRATIONS)
+    const tenant = TenantId.parse(state.id.name)
+    const now = (): number => Date.now()
+    const random = (bytes: number): Uint8Array => crypto.getRandomValues(new Uint8Array(bytes))
+    const last = first<{ id: string | null }>(store, 'SELECT max(id) AS id FROM jobs')?.id ?? null
+    const key = createHmac('sha256', env.SCARAB_SECRET).update('manifest').digest()
+    this.#context = {
+      store,
+      tenant,
+      now,
+      random,
+      newJobId: jobIds(tenant, last as JobId | null, now, random),
+      sign: (text) => createHmac('sha256', key).update(text).digest('base64url'),
+      emit: (effect) => this.#carryOut(effect),
+    }
+    this.#liveCount = countLive(this.#context)
+    this.#watchers = new Watchers(state)
+  }
+
+  // ---- clients ---------------------------------------------------------------------------------------------------
+
+  /** Takes a job and, with `wait_ms`, waits for its end. Durable when it answers (I3). */
+  async submit(wanted: Submission, wait_ms: number): Promise<Submitted> {
+    const submitted = await this.#gather(wanted)
+    await fault(this.env, 'ledger.submitted')
+    if (!submitted.ok || wait_ms <= 0 || submitted.job.finished_at !== null) return submitted
+    return { ...submitted, job: (await this.#untilEnded(submitted.job.id, wait_ms)) ?? submitted.job }
+  }
+
+  #gather(wanted: Submission): Promise<Submitted> {
+    if (this.#gathered === null) {
+      this.#gathered = []
+      setTimeout(() => this.#flush(), GATHER_MS)
+      return Promise.resolve(this.#commit((context) => this.#submitOne(context, wanted)))
+    }
+    const batch = this.#gathered
+    return new Promise((answer, reject) => batch.push({ wanted, answer, fail: reject }))
+  }
+
+  #submitOne(context: LedgerContext, wanted: Submission): Submitted {
+    const submitted = submit(context, wanted, this.#liveCount)
+    if (submitted.ok && submitted.created) this.#liveCount++
+    return submitted
+  }
+
+  #flush(): void {
+    const batch = this.#gathered ?? []
+    if (batch.length === 0) {
+      this.#gathered = null
+      return
+    }
+    this.#gathered = []
+    setTimeout(() => this.#flush(), GATHER_MS)
+    try {
+      const answers = this.#commit((context) => batch.map(({ wanted }) => this.#submitOne(context, wanted)))
+      batch.forEach(({ answer }, index) => {
+        const submitted = answers[index]
+        if (submitted) answer(submitted)
+      })
+    } catch (reason) {
+      this.#liveCount = countLive(this.#context)
+      for (const { fail: reject } of batch) reject(reason)
+    }
+  }
+
+  async job(id: string, wait_ms = 0): Promise<JobAnswer> {
+    const found = lookUp(this.#context, id)
+    if (found.found !== 'yes') return found
+    if (wait_ms > 0 && found.row.finished_at === null) {
+      const job = await this.#untilEnded(id as JobId, wait_ms)
+      if (job) return { found: 'yes', job }
+    }
+    const row = findJob(this.#context, id) ?? found.row
+    return { found: 'yes', job: showJob(row, this.#live.get(id)) }
+  }
+
+  list(query: ListQuery): { items: Job[]; next: string | null } {
+    const { rows, next } = listJobs(this.#context, query)
+    return { items: rows.map((row) => showJob(row, this.#live.get(row.id))), next }
+  }
+
+  byAlias(alias: string): Job | null {
+    const row = jobOfAlias(this.#context, alias)
+    return row ? showJob(row, this.#live.get(row.id)) : null
+  }
+
+  cancel(id: string, reason: string): { found: 'no' | 'gone' } | { found: 'yes'; answer: CancelAnswer; job: Job } {
+    const found = lookUp(this.#context, id)
+    if (found.found !== 'yes') return { found: found.found }
+    const answer = this.#commit((context) => cancel(context, found.row, reason))
+    return { found: 'yes', answer, job: showJob(found.row, this.#live.get(id)) }
+  }
+
+  remove(id: string): { found: 'no' | 'gone' } | { found: 'yes'; removed: boolean; job: Job } {
+    const found = lookUp(this.#context, id)
+    if (found.found !== 'yes') return { found: found.found }
+    const job = showJob(found.row)
+    if (found.row.finished_at === null) return { found: 'yes', removed: false, job }
+    this.#commit((context) => remove(context, found.row))
+    return { found: 'yes', removed: true, job }
+  }
+
+  result(id: string): { found: 'no' | 'gone' } | ({ found: 'yes' } & ResultAnswer) {
+    const found = lookUp(this.#context, id)
+    if (found.found !== 'yes') return { found: found.found }
+    const kept = findResult(this.#context, id)
+    return {
+      found: 'yes',
+      job: showJob(found.row),
+      manifest: kept?.manifest ?? null,
+      rows: kept?.inline_rows ?? null,
+      parquet: kept?.inline_parquet ?? null,
+      archived: kept?.archived ?? null,
+      pack: kept?.pack_bytes != null && kept.pack_sha256 !== null ? { bytes: kept.pack_bytes, sha256: kept.pack_sha256 } : null,
+    }
+  }
+
+  rememberSlice(result: ResultId, hash: SliceHash, query: string): void {
+    this.#commit((context) => rememberSlice(context, result, hash, query))
+  }
+
+  sliceQuery(result: ResultId, hash: SliceHash): string | null {
+    return sliceQuery(this.#context, result, hash)
+  }
+
+  events(id: string, after: number): JobEvent[] {
+    return eventsAfter(this.#context, id, after)
+  }
+
+  /** A reader's socket (`/watch/{job}?after=n`): the backlog, then what comes, as JSON texts. Hibernates. */
+  override async fetch(request: Request): Promise<Response> {
+    const url = new URL(request.url)
+    const job = url.pathname.slice('/watch/'.length)
+    const after = Number(url.searchParams.get('after') ?? 0)
+    return this.#watchers.open(job, () => ({ events: eventsAfter(this.#context, job, after), live: this.#live.get(job) ?? null }))
+  }
+
+  override webSocketMessage(): void {
+    // Readers have nothing to say; `ping` is answered by the platform.
+  }
+
+  override webSocketClose(socket: WebSocket, code: number): void {
+    // 1005 and 1006 are not to be sent (RFC 6455, section 7.4.1).
+    socket.close(code === 1005 || code === 1006 ? 1000 : code)
+  }
+
+  // ---- links -----------------------------------------------------------------------------------------------------
+
+  async offer(request: OfferRequest): Promise<OfferAnswer> {
+    const answer = this.#commit((context) => offer(context, request))
+    await fault(this.env, 'ledger.offered')
+    return answer
+  }
+
+  async accept(holder: Holder, items: { job: JobId; attempt: number; start: boolean }[]): Promise<LeaseVerdict[]> {
+    const verdicts = this.#commit((context) => accept(context, holder, items))
+    await fault(this.env, 'ledger.accepted')
+    return verdicts
+  }
+
+  start(holder: Holder, items: { job: JobId; attempt: number }[]): LeaseVerdict[] {
+    return this.#commit((context) => start(context, holder, items))
+  }
+
+  handBack(holder: Holder, items: { job: JobId; attempt: number; reason: string }[]): LeaseVerdict[] {
+    return this.#commit((context) => handBack(context, holder, items))
+  }
+
+  /** Ends attempts and answers with the next offers: in a steady state the pool is not asked. */
+  async complete(
+    holder: Holder,
+    items: Completion[],
+    next: OfferRequest | null,
+  ): Promise<{ verdicts: LeaseVerdict[]; next: OfferAnswer | null }> {
+    const answer = this.#commit((context) => ({ verdicts: complete(context, holder, items), next: next ? offer(context, next) : null }))
+    await fault(this.env, 'ledger.completed')
+    return answer
+  }
+
+  async fail(
+    holder: Holder,
+    items: { job: JobId; attempt: number; failure: Failure }[],
+    next: OfferRequest | null,
+  ): Promise<{ verdicts: LeaseVerdict[]; next: OfferAnswer | null }> {
+    const answer = this.#commit((context) => ({ verdicts: fail(context, holder, items), next: next ? offer(context, next) : null }))
+    await fault(this.env, 'ledger.failed')
+    return answer
+  }
+
+  cancelAnswered(holder: Holder, item: { job: JobId; attempt: number; outcome: string; reason: string | null }): LeaseVerdict {
+    return this.#commit((context) => cancelAnswered(context, holder, item))
+  }
+
+  progress(
+    holder: Holder,
+    item: { job: JobId; attempt: number; phase: Phase; percent: number | null; rows: number | null; engine: string | null },
+  ): void {
+    const row = findJob(this.#context, item.job)
+    if (!row || row.attempt !== item.attempt || row.session !== holder.session || row.state !== 'running') return
+    const live: Liveness = {
+      phase: item.phase,
+      engine: item.engine,
+      progress: item.percent === null && item.rows === null ? null : { percent: item.percent, rows: item.rows },
+    }
+    this.#live.set(item.job, live)
+    this.#watchers.progress(item.job, live)
+  }
+
+  resume(holder: Holder, holding: (Lease & { running: boolean })[]): Lease[] {
+    return this.#commit((context) => resumeSession(context, holder, holding))
+  }
+
+  /** False when the session holds nothing here any more. */
+  renew(holder: Holder): boolean {
+    return this.#commit((context) => renewSession(context, holder))
+  }
+
+  endSession(session: SessionId, reason: string): void {
+    this.#commit((context) => endSession(context, session, reason))
+  }
+
+  holds(session: SessionId, job: JobId, attempt: number): boolean {
+    return holds(this.#context, session, job, attempt)
+  }
+
+  mayPack(holder: Holder, job: JobId, attempt: number): boolean {
+    return mayPack(this.#context, holder, job, attempt)
+  }
+
+  /** The same for an upload, which knows the session but not the node's name. */
+  mayPackAs(session: SessionId, job: JobId, attempt: number): boolean {
+    return mayPack(this.#context, { session }, job, attempt)
+  }
+
+  packed(holder: Holder, job: JobId, attempt: number, pack: { bytes: number; sha256: string }): boolean {
+    return this.#commit((context) => recordPack(context, holder, job, attempt, pack))
+  }
+
+  /** Where the objects of an attempt belong; null when the job is not here. */
+  place(job: JobId): { family: Family; task: string } | null {
+    const row = findJob(this.#context, job)
+    return row ? { family: row.family as Family, task: row.task } : null
+  }
+
+  // ---- tables ----------------------------------------------------------------------------------------------------
+
+  async publicationOutcome(items: Outcome[]): Promise<{ acknowledged: JobId[] }> {
+    const acknowledged = this.#commit((context) => publicationOutcome(context, items))
+    await fault(this.env, 'ledger.published')
+    return { acknowledged }
+  }
+
+  // ---- time ------------------------------------------------------------------------------------------------------
+
+  override async alarm(): Promise<void> {
+    this.#alarmAt = null
+    for (const [ref, seq] of this.#acknowledged) {
+      const slash = ref.indexOf('/')
+      laneAcknowledged(this.#context, ref.slice(0, slash), ref.slice(slash + 1), seq)
+    }
+    this.#acknowledged.clear()
+    fireTimers(this.#context)
+    this.#arm()
+  }
+
+  /** The cron's poke: handles what an alarm has missed. */
+  async sweep(): Promise<void> {
+    await this.alarm()
+  }
+
+  #arm(): void {
+    const due = nextDue(this.#context.store)
+    if (due === null || (this.#alarmAt !== null && this.#alarmAt <= due)) return
+    this.#alarmAt = due
+    this.ctx.waitUntil(this.ctx.storage.setAlarm(due))
+  }
+
+  #commit<T>(body: (context: LedgerContext) => T): T {
+    const answer = commit(this.#context, body)
+    this.#arm()
+    return answer
+  }
+
+  // ---- effects ---------------------------------------------------------------------------------------------------
+
+  #carryOut(effect: LedgerEffect): void {
+    switch (effect.kind) {
+      case 'events':
+        if (effect.ended) {
+          this.#liveCount = Math.max(0, this.#liveCount - 1)
+          this.#live.delete(effect.job)
+        }
+        this.#watchers.events(effect.job, effect.events)
+        if (effect.ended) this.#tellWaiters(effect.job)
+        return
+      case 'ready':
+        this.ctx.waitUntil(this.#tellPool(effect.pool, effect.queue, effect.seq))
+        return
+      case 'cancel':
+        this.ctx.waitUntil(this.#tellLink(effect.node, effect.session, effect.lease, effect.reason))
+        return
+      case 'outbox':
+        this.ctx.waitUntil(this.#handOver(effect.family))
+        return
+      case 'purge':
+        this.ctx.waitUntil(this.#settle(effect.job))
+        return
+    }
+  }
+
+  async #tellPool(pool: PoolName, queue: QueueName, seq: number): Promise<void> {
+    try {
+      await stub(this.env.POOL, pool, this.env).ready({ tenant: this.#context.tenant, queue, seq, pool })
+      // Kept in memory: the row is corrected when its timer fires, not at the price of a commit for every lane.
+      const ref = `${pool}/${queue}`
+      this.#acknowledged.set(ref, Math.max(seq, this.#acknowledged.get(ref) ?? 0))
+    } catch (reason) {
+      console.warn(`pool ${pool} did not take ready ${queue}#${seq}; it is repeated: ${String(reason)}`)
+    }
+  }
+
+  async #tellLink(node: NodeId, session: SessionId, lease: Lease, reason: string): Promise<void> {
+    try {
+      const sent = await stub(this.env.LINK, node, this.env).cancel({ session, lease, reason })
+      if (sent) this.#commit((context) => cancelSent(context, lease.job, lease.attempt))
+    } catch (cause) {
+      console.warn(`cancel of ${lease.job} did not reach ${node}: ${String(cause)}`)
+    }
+  }
+
+  /** Hands results over to their table: one call in flight a family, the rest gathers. */
+  async #handOver(family: Family): Promise<void> {
+    if (this.#flushing.has(family)) return
+    this.#flushing.add(family)
+    try {
+      const table = stub(this.env.TABLE, `${this.#context.tenant}/${family}`, this.env)
+      for (;;) {
+        await new Promise((later) => setTimeout(later, HANDOVER_GATHER_MS))
+        const batch = handover(this.#context, family)
+        if (batch.publish.length === 0 && batch.withdraw.length === 0) return
+        await fault(this.env, 'ledger.handing-over')
+        if (batch.publish.length > 0) {
+          const { accepted } = await table.publish(batch.publish)
+          this.#commit((context) => handedOver(context, 'publish', accepted))
+          if (accepted.length === 0) return
+        }
+        if (batch.withdraw.length > 0) {
+          const { accepted } = await table.withdraw(this.#context.tenant, family, batch.withdraw)
+          this.#commit((context) => handedOver(context, 'withdraw', accepted))
+          if (accepted.length === 0) return
+        }
+      }
+    } catch (reason) {
+      console.warn(`table ${family} did not take results; they are repeated: ${String(reason)}`)
+    } finally {
+      this.#flushing.delete(family)
+    }
+  }
+
+  /** A published result leaves this database when it is more than a few KiB; a deleted one leaves object storage too. */
+  async #settle(job: JobId): Promise<void> {
+    const row = findJob(this.#context, job)
+    if (!row) return
+    try {
+      if (row.deleted_at !== null) {
+        await purgeResult(this.#context, this.env.RESULTS, job)
+        clearTimer(this.#context.store, 'purge', job)
+      } else await archiveResult(this.#context, this.env.RESULTS, job)
+    } catch (reason) {
+      console.warn(`result of ${job} was not moved; it is tried again: ${String(reason)}`)
+    }
+  }
+
+  // ---- waiting ---------------------------------------------------------------------------------------------------
+
+  readonly #waiters = new Map<string, Set<() => void>>()
+  #waiting = 0
+
+  #tellWaiters(job: string): void {
+    const waiting = this.#waiters.get(job)
+    if (!waiting) return
+    this.#waiters.delete(job)
+    for (const wake of waiting) wake()
+  }
+
+  async #untilEnded(id: JobId, wait_ms: number): Promise<Job | null> {
+    if (this.#waiting >= MAX_WAITERS) return null
+    this.#waiting++
+    try {
+      await new Promise<void>((resolve) => {
+        const row = findJob(this.#context, id)
+        if (!row || row.finished_at !== null) return resolve()
+        const waiting = this.#waiters.get(id) ?? new Set()
+        this.#waiters.set(id, waiting)
+        const wake = (): void => {
+          clearTimeout(timer)
+          resolve()
+        }
+        const timer = setTimeout(() => {
+          waiting.delete(wake)
+          if (waiting.size === 0) this.#waiters.delete(id)
+          resolve()
+        }, wait_ms)
+        waiting.add(wake)
+      })
+    } finally {
+      this.#waiting--
+    }
+    const row = findJob(this.#context, id)
+    return row ? showJob(row, this.#live.get(id)) : null
+  }
+
+  /** States that a list may be filtered by; here so that the Worker and the ledger agree. */
+  static readonly states = JobState.options
+}
+
+/** Small results gather this long before they are handed to their table: a commit costs four objects, a reader none. */
+const HANDOVER_GATHER_MS = 250

@@ -1,0 +1,110 @@
+import { Family, JobId } from '../contract/ids.ts'
+import type { PublicationState } from '../contract/jobs.ts'
+import type { Manifest } from '../contract/manifests.ts'
+import { first } from '../storage/store.ts'
+import { clearTimer, setTimer } from '../storage/timers.ts'
+import type { LedgerContext } from './context.ts'
+import { addEvent, findJob, type JobRow, updateJob } from './jobs.ts'
+import { OUTBOX_BATCH, REPEAT_FIRST_MS, REPEAT_LAST_MS } from './limits.ts'
+import { findResult } from './read.ts'
+import { PUBLICATION_TABLE } from './states.ts'
+
+/** Puts a result on its way to its table, or a withdrawal; the later one replaces the earlier. */
+export const enqueuePublication = (context: LedgerContext, row: JobRow, kind: 'publish' | 'withdraw'): void => {
+  context.store.run(
+    `INSERT INTO outbox (job, family, kind, accepted, at) VALUES (?, ?, ?, 0, ?)
+     ON CONFLICT (job) DO UPDATE SET kind = excluded.kind, accepted = 0, at = excluded.at`,
+    row.id,
+    row.family,
+    kind,
+    context.now(),
+  )
+  if (!first(context.store, `SELECT due FROM timers WHERE kind = 'outbox'`))
+    setTimer(context.store, 'outbox', '', context.now() + REPEAT_FIRST_MS)
+  context.emit({ kind: 'outbox', family: Family.parse(row.family) })
+}
+
+export interface Handover {
+  publish: { manifest: Manifest; inline_parquet: Uint8Array | null }[]
+  withdraw: JobId[]
+}
+
+/** What the table has not yet accepted, oldest first. */
+export const handover = (context: LedgerContext, family: Family): Handover => {
+  const rows = context.store.all<{ job: string; kind: string }>(
+    'SELECT job, kind FROM outbox WHERE family = ? AND accepted = 0 ORDER BY job LIMIT ?',
+    family,
+    OUTBOX_BATCH,
+  )
+  const answer: Handover = { publish: [], withdraw: [] }
+  for (const { job, kind } of rows) {
+    if (kind === 'withdraw') {
+      answer.withdraw.push(JobId.parse(job))
+      continue
+    }
+    const result = findResult(context, job)
+    if (!result?.manifest) continue
+    // Written by `complete` from a validated value: reading it back needs no second validation.
+    const manifest = JSON.parse(result.manifest) as Manifest
+    if (result.inline_rows !== null) manifest.first_rows = []
+    answer.publish.push({ manifest, inline_parquet: result.inline_parquet })
+  }
+  return answer
+}
+
+/** The table has these written down; what it will become is told later. */
+export const handedOver = (context: LedgerContext, kind: 'publish' | 'withdraw', jobs: JobId[]): void => {
+  for (const job of jobs) context.store.run('UPDATE outbox SET accepted = 1 WHERE job = ? AND kind = ?', job, kind)
+}
+
+/** Families with something not yet accepted, or accepted long ago without an outcome (then it is handed over again). */
+export const overdueFamilies = (context: LedgerContext): Family[] => {
+  const stale = context.now() - 120_000
+  context.store.run('UPDATE outbox SET accepted = 0, at = ? WHERE accepted = 1 AND at < ?', context.now(), stale)
+  const left = first<{ n: number }>(context.store, 'SELECT count(*) AS n FROM outbox')?.n ?? 0
+  if (left === 0) clearTimer(context.store, 'outbox', '')
+  else setTimer(context.store, 'outbox', '', context.now() + Math.min(REPEAT_LAST_MS, REPEAT_FIRST_MS * 5))
+  return context.store
+    .all<{ family: string }>('SELECT DISTINCT family FROM outbox WHERE accepted = 0')
+    .map(({ family }) => Family.parse(family))
+}
+
+export interface Outcome {
+  job: JobId
+  attempt: number
+  publication: 'published' | 'rejected' | 'withdrawn'
+  snapshot: string | null
+  reason: string | null
+}
+
+/** What the table made of results. Always acknowledged: the table repeats until it is, and a second time changes nothing. */
+export const publicationOutcome = (context: LedgerContext, items: Outcome[]): JobId[] => {
+  for (const item of items) {
+    const row = findJob(context, item.job)
+    if (!row) continue
+    const next = PUBLICATION_TABLE[row.publication as PublicationState][item.publication]
+    const waiting = first<{ kind: string }>(context.store, 'SELECT kind FROM outbox WHERE job = ?', item.job)
+    // A withdrawal under way is not answered by the news that the result was published before.
+    if (waiting && (waiting.kind === 'publish' || item.publication === 'withdrawn'))
+      context.store.run('DELETE FROM outbox WHERE job = ?', item.job)
+    if (next === 'ignored') continue
+    updateJob(context, row, { publication: next })
+    addEvent(context, row, 'publication', {
+      publication: next,
+      ...(item.snapshot !== null ? { snapshot: item.snapshot } : {}),
+      ...(item.reason !== null ? { reason: item.reason } : {}),
+    })
+    if (next === 'published') context.emit({ kind: 'purge', job: item.job })
+  }
+  return items.map(({ job }) => job)
+}
+
+/** A finished job is deleted: a tombstone here, a withdrawal at the table, its derived objects purged. */
+export const remove = (context: LedgerContext, row: JobRow): void => {
+  const had = row.publication
+  updateJob(context, row, { deleted_at: context.now() })
+  if (had === 'pending' || had === 'published' || had === 'rejected') enqueuePublication(context, row, 'withdraw')
+  context.store.run('DELETE FROM slices WHERE result = ?', `r${row.id}`)
+  setTimer(context.store, 'purge', row.id, context.now())
+  context.emit({ kind: 'purge', job: JobId.parse(row.id) })
+}

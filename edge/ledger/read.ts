@@ -1,0 +1,140 @@
+import type { JobEvent } from '../contract/events.ts'
+import { JobId, resultOf } from '../contract/ids.ts'
+import { type Job, Job as JobSchema, type JobState } from '../contract/jobs.ts'
+import { first, type SqlValue } from '../storage/store.ts'
+import type { LedgerContext } from './context.ts'
+import { findJob, type JobRow } from './jobs.ts'
+import { MAX_PAGE } from './limits.ts'
+import { SHOWN } from './states.ts'
+
+const instant = (at: number | null): string | null => (at === null ? null : new Date(at).toISOString())
+
+/** What is known of a running attempt beside the database: last value only, lost at a restart, which is harmless. */
+export interface Liveness {
+  phase: Job['phase']
+  engine: string | null
+  progress: Job['progress']
+}
+
+/** A row as the API shows it. */
+export const showJob = (row: JobRow, live: Liveness | null = null): Job => {
+  const state: JobState = SHOWN[row.state]
+  const id = JobId.parse(row.id)
+  const self = `/v1/jobs/${id}`
+  const succeeded = row.state === 'succeeded'
+  const links: Record<string, string> = { self, events: `${self}/events` }
+  if (row.finished_at === null) links.cancel = `${self}/cancel`
+  if (succeeded) {
+    links.result = `${self}/result`
+    links.slice = `${self}/slice`
+  }
+  // Columns were checked when they went in; the casts name their brands again.
+  return {
+    id,
+    alias: row.alias as Job['alias'],
+    task: row.task as Job['task'],
+    state,
+    publication: row.publication as Job['publication'],
+    queue: row.queue as Job['queue'],
+    attempt: row.attempt,
+    tries: row.tries,
+    progress: state === 'running' ? (live?.progress ?? null) : null,
+    rows: row.rows,
+    bytes: row.bytes,
+    created_at: instant(row.created_at) ?? '',
+    started_at: instant(row.started_at),
+    finished_at: instant(row.finished_at),
+    phase: state === 'running' ? (live?.phase ?? 'planning') : null,
+    engine: row.engine ?? live?.engine ?? null,
+    error: row.error_code === null ? null : { code: row.error_code, message: row.error_message ?? '' },
+    cancel:
+      row.cancel_at === null
+        ? null
+        : {
+            requested_at: instant(row.cancel_at) ?? '',
+            outcome: JobSchema.shape.cancel.unwrap().shape.outcome.parse(row.cancel_outcome),
+            reason: row.cancel_reason,
+          },
+    result: succeeded ? { id: resultOf(id) } : null,
+    seq: row.seq,
+    args: JSON.parse(row.args) as Job['args'],
+    run_date: row.run_date,
+    links,
+  }
+}
+
+export interface ListQuery {
+  alias: string | null
+  task: string | null
+  state: JobState | null
+  /** Jobs older than this id. */
+  before: string | null
+  limit: number
+}
+
+/** Newest first, keyset by id; deleted jobs are not listed. */
+export const listJobs = (context: LedgerContext, query: ListQuery): { rows: JobRow[]; next: string | null } => {
+  const limit = Math.min(Math.max(1, query.limit), MAX_PAGE)
+  const where: string[] = ['deleted_at IS NULL']
+  const values: SqlValue[] = []
+  if (query.before !== null) {
+    where.push('id < ?')
+    values.push(query.before)
+  }
+  if (query.alias !== null) {
+    where.push('alias = ?')
+    values.push(query.alias)
+  }
+  if (query.task !== null) {
+    where.push('task = ?')
+    values.push(query.task)
+  }
+  if (query.state !== null) {
+    const states = Object.entries(SHOWN).flatMap(([inner, shown]) => (shown === query.state ? [inner] : []))
+    where.push(`state IN (${states.map(() => '?').join()})`)
+    values.push(...states)
+  }
+  const rows = context.store.all<JobRow>(`SELECT * FROM jobs WHERE ${where.join(' AND ')} ORDER BY id DESC LIMIT ?`, ...values, limit + 1)
+  const page = rows.slice(0, limit)
+  return { rows: page, next: rows.length > limit ? (page.at(-1)?.id ?? null) : null }
+}
+
+/** Events after number `after`, in order. */
+export const eventsAfter = (context: LedgerContext, job: string, after: number, limit = 1_000): JobEvent[] =>
+  context.store
+    .all<{ seq: number; type: JobEvent['type']; state: JobState; at: number; body: string }>(
+      'SELECT seq, type, state, at, body FROM events WHERE job = ? AND seq > ? ORDER BY seq LIMIT ?',
+      job,
+      after,
+      limit,
+    )
+    .map(({ seq, type, state, at, body }) => ({
+      seq,
+      job: JobId.parse(job),
+      type,
+      state,
+      at: new Date(at).toISOString(),
+      ...JSON.parse(body),
+    }))
+
+export interface ResultRow {
+  job: string
+  manifest: string | null
+  inline_rows: string | null
+  inline_parquet: Uint8Array | null
+  archived: string | null
+  pack_bytes: number | null
+  pack_sha256: string | null
+}
+
+export const findResult = (context: LedgerContext, job: string): ResultRow | undefined =>
+  first<ResultRow>(context.store, 'SELECT * FROM results WHERE job = ?', job)
+
+export type Found = { found: 'yes'; row: JobRow } | { found: 'gone' } | { found: 'no' }
+
+/** A job by id; a deleted one is `gone` to its own tenant. Another tenant's id is simply not in this ledger (I6). */
+export const lookUp = (context: LedgerContext, id: string): Found => {
+  const row = findJob(context, id)
+  if (!row) return { found: 'no' }
+  return row.deleted_at === null ? { found: 'yes', row } : { found: 'gone' }
+}

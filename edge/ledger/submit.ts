@@ -1,0 +1,154 @@
+import type { Alias, Family, JobId, PoolName, QueueName, TaskName } from '../contract/ids.ts'
+import type { Job } from '../contract/jobs.ts'
+import type { Fault } from '../contract/problems.ts'
+import type { Argument } from '../contract/tasks.ts'
+import { first } from '../storage/store.ts'
+import { setTimer } from '../storage/timers.ts'
+import type { LedgerContext } from './context.ts'
+import { addEvent, findJob, type JobRow } from './jobs.ts'
+import { laneReady } from './lanes.ts'
+import { KEY_SECONDS, MAX_LIVE_JOBS } from './limits.ts'
+import { showJob } from './read.ts'
+
+/** A submit after the Worker has checked it: task known, arguments in order and typed. */
+export interface Submission {
+  task: TaskName
+  args: Argument[]
+  alias: Alias | null
+  queue: QueueName
+  pool: PoolName
+  db: string | null
+  engine_hint: string | null
+  family: Family
+  max_runtime_seconds: number | null
+  /** Scope (principal and route) and key in one; `body` is the hash of the request. */
+  idempotency: { key: string; body: string } | null
+}
+
+export type Submitted = { ok: true; job: Job; created: boolean } | ({ ok: false } & Fault)
+
+const LIVE = `('waiting', 'offered', 'blocked', 'joined', 'scheduled', 'leased', 'running')`
+
+/** The newest job of an alias, deleted ones left out. */
+export const jobOfAlias = (context: LedgerContext, alias: string): JobRow | undefined =>
+  first<JobRow>(context.store, 'SELECT * FROM jobs WHERE alias = ? AND deleted_at IS NULL ORDER BY id DESC LIMIT 1', alias)
+
+export const countLive = (context: LedgerContext): number =>
+  first<{ n: number }>(context.store, `SELECT count(*) AS n FROM jobs WHERE state IN ${LIVE}`)?.n ?? 0
+
+const isSame = (row: JobRow, wanted: Submission): boolean =>
+  row.task === wanted.task &&
+  row.args === JSON.stringify(wanted.args) &&
+  row.queue === wanted.queue &&
+  row.db === wanted.db &&
+  row.engine_hint === wanted.engine_hint
+
+/**
+ * Takes a job: idempotency, alias, insert, event 1 and the lane's announcement in one transaction of the caller.
+ * `live` is the number of jobs that have not ended.
+ */
+export const submit = (context: LedgerContext, wanted: Submission, live: number): Submitted => {
+  const { store } = context
+  const now = context.now()
+  if (wanted.idempotency) {
+    const seen = first<{ body: string; job: string; at: number }>(
+      store,
+      'SELECT body, job, at FROM keys WHERE key = ?',
+      wanted.idempotency.key,
+    )
+    if (seen && seen.at > now - KEY_SECONDS * 1000) {
+      if (seen.body !== wanted.idempotency.body)
+        return {
+          ok: false,
+          code: 'idempotency_mismatch',
+          detail: 'This Idempotency-Key was used within the last 24 hours with another body. Use a new key for a new request.',
+        }
+      const row = findJob(context, seen.job)
+      if (row && row.deleted_at === null) return { ok: true, job: showJob(row), created: false }
+      return { ok: false, code: 'gone', detail: `The job ${seen.job} of this Idempotency-Key was deleted. Use a new key to run it again.` }
+    }
+  }
+  if (wanted.alias !== null) {
+    const row = jobOfAlias(context, wanted.alias)
+    if (row && row.finished_at === null) {
+      if (isSame(row, wanted)) return { ok: true, job: showJob(row), created: false }
+      return {
+        ok: false,
+        code: 'alias_in_use',
+        detail: `The alias "${wanted.alias}" belongs to job ${row.id}, which is ${row.state}. Wait until it has ended, cancel it, or use another alias.`,
+      }
+    }
+  }
+  if (live >= MAX_LIVE_JOBS)
+    return {
+      ok: false,
+      code: 'too_many_jobs',
+      detail: `${live} jobs of this tenant have not ended; the limit is ${MAX_LIVE_JOBS}. Try again when some have.`,
+    }
+  const id: JobId = context.newJobId()
+  const row: JobRow = {
+    id,
+    alias: wanted.alias,
+    task: wanted.task,
+    args: JSON.stringify(wanted.args),
+    queue: wanted.queue,
+    pool: wanted.pool,
+    db: wanted.db,
+    engine_hint: wanted.engine_hint,
+    family: wanted.family,
+    run_date: new Date(now).toISOString().slice(0, 10),
+    max_runtime_seconds: wanted.max_runtime_seconds,
+    state: 'waiting',
+    publication: 'none',
+    attempt: 0,
+    tries: 0,
+    seq: 1,
+    node: null,
+    session: null,
+    offer_by: null,
+    task_hash: null,
+    created_at: now,
+    started_at: null,
+    finished_at: null,
+    due_at: null,
+    engine: null,
+    rows: null,
+    bytes: null,
+    error_code: null,
+    error_message: null,
+    cancel_at: null,
+    cancel_outcome: null,
+    cancel_reason: null,
+    deleted_at: null,
+  }
+  store.run(
+    `INSERT INTO jobs (id, alias, task, args, queue, pool, db, engine_hint, family, run_date, max_runtime_seconds, state, publication,
+       attempt, tries, seq, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', 'none', 0, 0, 0, ?)`,
+    id,
+    row.alias,
+    row.task,
+    row.args,
+    row.queue,
+    row.pool,
+    row.db,
+    row.engine_hint,
+    row.family,
+    row.run_date,
+    row.max_runtime_seconds,
+    now,
+  )
+  row.seq = 0
+  addEvent(context, row, 'state', {})
+  if (wanted.idempotency) {
+    store.run(
+      'INSERT INTO keys (key, body, job, at) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET body = excluded.body, job = excluded.job, at = excluded.at',
+      wanted.idempotency.key,
+      wanted.idempotency.body,
+      id,
+      now,
+    )
+    setTimer(store, 'keys', '', now + KEY_SECONDS * 1000)
+  }
+  laneReady(context, row.pool, row.queue)
+  return { ok: true, job: showJob(row), created: true }
+}

@@ -1,0 +1,43 @@
+import { clearTimer, dueTimers, setTimer } from '../storage/timers.ts'
+import { commit, type LedgerContext } from './context.ts'
+import { cancelOverdue } from './finish.ts'
+import { repeatLane } from './lanes.ts'
+import { becomeDue, endSession, lapseOffers } from './leases.ts'
+import { KEY_SECONDS, REPEAT_LAST_MS, SESSION_SECONDS, TIMERS_PER_ALARM } from './limits.ts'
+import { overdueFamilies } from './publication.ts'
+
+/** `lane` an unacknowledged announcement; `offers` the oldest open offer; `due` a back-off; `session` a silent node;
+ *  `cancel` a node that owes an answer; `outbox` results not handed over; `keys` old idempotency keys; `purge` objects to delete. */
+export const LEDGER_TIMERS = ['lane', 'offers', 'due', 'session', 'cancel', 'outbox', 'keys', 'purge'] as const
+export type LedgerTimer = (typeof LEDGER_TIMERS)[number]
+
+const FIRE: Record<LedgerTimer, (context: LedgerContext, ref: string) => void> = {
+  lane: repeatLane,
+  offers: (context) => lapseOffers(context),
+  due: becomeDue,
+  session: (context, ref) => endSession(context, ref, `The node was not heard of for ${SESSION_SECONDS} s.`),
+  cancel: cancelOverdue,
+  outbox: (context) => {
+    for (const family of overdueFamilies(context)) context.emit({ kind: 'outbox', family })
+  },
+  keys: (context) => {
+    context.store.run('DELETE FROM keys WHERE at <= ?', context.now() - KEY_SECONDS * 1000)
+    const oldest = context.store.all<{ at: number | null }>('SELECT min(at) AS at FROM keys')[0]?.at ?? null
+    if (oldest === null) clearTimer(context.store, 'keys', '')
+    else setTimer(context.store, 'keys', '', oldest + KEY_SECONDS * 1000)
+  },
+  purge: (context, ref) => {
+    // Cleared by whoever purged; until then it comes back.
+    setTimer(context.store, 'purge', ref, context.now() + REPEAT_LAST_MS)
+    context.emit({ kind: 'purge', job: ref as never })
+  },
+}
+
+/** Handles what is due, bounded and in one transaction. Harmless when called too often. */
+export const fireTimers = (context: LedgerContext): void => {
+  const due = dueTimers<LedgerTimer>(context.store, context.now(), TIMERS_PER_ALARM)
+  if (due.length === 0) return
+  commit(context, (inner) => {
+    for (const { kind, ref } of due) FIRE[kind](inner, ref)
+  })
+}

@@ -1,0 +1,299 @@
+import { DurableObject } from 'cloudflare:workers'
+import type { z } from 'zod'
+import { stub } from '../addressing.ts'
+import type { QueueName, SessionId, TenantId } from '../contract/ids.ts'
+import { FromNode, type Lease, PING_SECONDS, type Sliced, type SliceMessage, type ToNode } from '../contract/node.ts'
+import type { Env } from '../env.ts'
+import { migrate } from '../storage/migrate.ts'
+import { objectStore } from '../storage/object-store.ts'
+import { clearTimer, dueTimers, nextDue, setTimer } from '../storage/timers.ts'
+import { type Conversation, receive } from './messages.ts'
+import { r2Objects } from './objects.ts'
+import { dispatch, type LinkMemory, newMemory } from './offers.ts'
+import type { LedgerPort, LinkContext, PoolPort, TablePort } from './ports.ts'
+import { LINK_MIGRATIONS } from './schema.ts'
+import { currentSession, endSession, type NodeBounds, RENEW_MS, renew, socketLost } from './session.ts'
+
+/** What a socket carries through hibernation. */
+interface Attachment {
+  bounds: NodeBounds
+  /** Set by hello. */
+  session: SessionId | null
+  /** The node's token ends then (ms); the node comes back with a fresh one. */
+  expires_at: number
+  first: boolean
+}
+
+type SliceOutcome = z.infer<typeof Sliced>['outcome']
+
+/** A message of a node is at most this long: a full batch of inline results, with room. */
+const MAX_FRAME_BYTES = 24 * 1024 * 1024
+
+/** One node's socket, session and offers in flight. Wires the pure functions of this folder. */
+export class LinkObject extends DurableObject<Env> {
+  readonly #context: LinkContext
+  readonly #memory: LinkMemory = newMemory()
+  readonly #slices = new Map<number, (outcome: SliceOutcome) => void>()
+  #nextRe = 1
+  #alarmAt: number | null = null
+
+  constructor(state: DurableObjectState, env: Env) {
+    super(state, env)
+    const store = objectStore(state.storage)
+    migrate(store, LINK_MIGRATIONS)
+    state.setWebSocketAutoResponse(new WebSocketRequestResponsePair('ping', 'pong'))
+    // The stubs have exactly the ports' methods; RPC wraps every return value in a promise, which the ports already say.
+    this.#context = {
+      store,
+      now: () => Date.now(),
+      ledger: (tenant) => stub(env.LEDGER, tenant, env) as unknown as LedgerPort,
+      pool: (name) => stub(env.POOL, name, env) as unknown as PoolPort,
+      table: (tenant, family) => stub(env.TABLE, `${tenant}/${family}`, env) as unknown as TablePort,
+      directory: {
+        announce: (input) => stub(env.DIRECTORY, 'directory', env).announce(input),
+        seen: (node) => stub(env.DIRECTORY, 'directory', env).nodeSeen(node),
+        gone: (node, session) => stub(env.DIRECTORY, 'directory', env).nodeGone({ node, session }),
+      },
+      objects: r2Objects(env),
+      send: (message) => this.#send(message),
+      hangUp: (code, detail, retry) => this.#hangUp(code, detail, retry),
+    }
+    // After an eviction the sockets are still there; after a crash they are not, and nobody told us.
+    const row = currentSession(this.#context)
+    if (row?.connected && state.getWebSockets().length === 0) {
+      state.blockConcurrencyWhile(async () => {
+        await socketLost(this.#context).catch(() => undefined)
+        this.#arm()
+      })
+    }
+    if (row) this.#memory.ride = false
+  }
+
+  /** The upgrade, already authorised by the Worker, which names the node's bounds. */
+  override async fetch(request: Request): Promise<Response> {
+    const bounds = JSON.parse(request.headers.get('x-scarab-bounds') ?? '') as NodeBounds & { expires_at: number }
+    const [client, server] = Object.values(new WebSocketPair())
+    if (!client || !server) throw new Error('a WebSocketPair has two ends')
+    this.ctx.acceptWebSocket(server)
+    const { name, pool, tenants, tasks, expires_at } = bounds
+    server.serializeAttachment({ bounds: { name, pool, tenants, tasks }, session: null, expires_at, first: true } satisfies Attachment)
+    setTimer(this.#context.store, 'token', '', expires_at)
+    this.#arm()
+    return new Response(null, { status: 101, webSocket: client, headers: { 'sec-websocket-protocol': 'scarab.node.v1' } })
+  }
+
+  override async webSocketMessage(socket: WebSocket, text: string | ArrayBuffer): Promise<void> {
+    if (typeof text !== 'string' || text.length > MAX_FRAME_BYTES) {
+      socket.close(1009, 'frames are JSON texts of at most 24 MiB')
+      return
+    }
+    const attachment = socket.deserializeAttachment() as Attachment
+    const refuse = (code: string, detail: string, re: number | null = null): void =>
+      socket.send(JSON.stringify({ type: 'refused', re, code, detail } satisfies ToNode))
+    let json: unknown
+    try {
+      json = JSON.parse(text)
+    } catch {
+      return refuse('invalid_json', 'the frame is not JSON')
+    }
+    const parsed = FromNode.safeParse(json)
+    if (!parsed.success) {
+      const [issue] = parsed.error.issues
+      const re = typeof json === 'object' && json !== null && 're' in json && typeof json.re === 'number' ? json.re : null
+      return refuse('invalid_message', `${issue?.path.join('.') || 'type'}: ${issue?.message ?? 'not a message of protocol 1'}`, re)
+    }
+    const message = parsed.data
+    if (message.type === 'sliced') {
+      this.#slices.get(message.re)?.(message.outcome)
+      this.#slices.delete(message.re)
+      return
+    }
+    const row = currentSession(this.#context)
+    if (message.type === 'hello') {
+      attachment.session = message.session
+      attachment.first = true
+      socket.serializeAttachment(attachment)
+      for (const other of this.ctx.getWebSockets())
+        if (other !== socket && (other.deserializeAttachment() as Attachment).session !== null)
+          this.#bye(other, 'replaced', 'the node connected anew', false)
+    } else if (row && attachment.session !== row.session) {
+      return this.#bye(socket, 'replaced', 'another session of this node is current', false)
+    }
+    const conversation: Conversation = { bounds: attachment.bounds, part: { first: attachment.first } }
+    try {
+      await receive(this.#context, this.#memory, conversation, message)
+      if (message.type === 'announce') {
+        attachment.first = conversation.part.first
+        socket.serializeAttachment(attachment)
+      }
+    } catch (reason) {
+      // Another object did not answer. The node repeats what it was not answered, so nothing is lost.
+      console.warn(`message ${message.type} of ${attachment.bounds.name}: ${String(reason)}`)
+      refuse('unavailable', 'a part of the edge did not answer; repeat the message', 're' in message ? message.re : null)
+    } finally {
+      this.#arm()
+    }
+  }
+
+  override async webSocketClose(socket: WebSocket): Promise<void> {
+    await this.#closed(socket)
+  }
+
+  override async webSocketError(socket: WebSocket): Promise<void> {
+    await this.#closed(socket)
+  }
+
+  async #closed(socket: WebSocket): Promise<void> {
+    const { session } = socket.deserializeAttachment() as Attachment
+    const row = currentSession(this.#context)
+    const others = this.ctx
+      .getWebSockets()
+      .some((other) => other !== socket && (other.deserializeAttachment() as Attachment).session === session)
+    if (row && session === row.session && !others) await socketLost(this.#context)
+    this.#arm()
+  }
+
+  // ---- calls of other objects ------------------------------------------------------------------------------------
+
+  async dispatch(given: { session: SessionId; tenant: TenantId; queue: QueueName; count: number; ride: boolean }): Promise<void> {
+    await dispatch(this.#context, this.#memory, given)
+  }
+
+  /** Passes a cancel on; false when the node is not connected in that session. */
+  cancel({ session, lease, reason }: { session: SessionId; lease: Lease; reason: string }): boolean {
+    const row = currentSession(this.#context)
+    return row?.session === session && this.#send({ type: 'cancel', ...lease, reason })
+  }
+
+  /** Asks the node for a slice and waits for its answer. */
+  async slice(request: Omit<SliceMessage, 'type' | 're'>): Promise<SliceOutcome> {
+    const re = this.#nextRe++
+    const answer = new Promise<SliceOutcome>((resolve) => {
+      this.#slices.set(re, resolve)
+      setTimeout(
+        () => {
+          if (this.#slices.delete(re))
+            resolve({ ok: false, code: 'slice_timeout', detail: `the node did not answer within ${request.timeout_seconds} s` })
+        },
+        (request.timeout_seconds + 5) * 1000,
+      )
+    })
+    if (!this.#send({ type: 'slice', re, ...request })) {
+      this.#slices.delete(re)
+      return { ok: false, code: 'unavailable', detail: 'the node is not connected' }
+    }
+    return await answer
+  }
+
+  readonly #derivations = new Map<
+    string,
+    { code: 'slice_failed' | 'slice_timeout' | 'invalid_slice' | 'unavailable'; detail: string } | null
+  >()
+
+  /** Begins to make a derived object, once; answers the fault of a try that has failed, and forgets it. */
+  derive(
+    key: string,
+    request: Omit<SliceMessage, 'type' | 're'>,
+  ): { code: 'slice_failed' | 'slice_timeout' | 'invalid_slice' | 'unavailable'; detail: string } | null {
+    const known = this.#derivations.get(key)
+    if (known) this.#derivations.delete(key)
+    if (known !== undefined) return known
+    this.#derivations.set(key, null)
+    this.ctx.waitUntil(
+      this.slice(request).then((outcome) => {
+        if (outcome.ok) this.#derivations.delete(key)
+        else this.#derivations.set(key, { code: outcome.code, detail: outcome.detail })
+      }),
+    )
+    return null
+  }
+
+  // ---- time ------------------------------------------------------------------------------------------------------
+
+  override async alarm(): Promise<void> {
+    this.#alarmAt = null
+    const { store } = this.#context
+    const now = Date.now()
+    for (const { kind } of dueTimers<'grace' | 'renew' | 'token'>(store, now, 10)) {
+      const row = currentSession(this.#context)
+      if (kind === 'token') {
+        clearTimer(store, 'token', '')
+        this.#hangUpExpired(now)
+      } else if (!row) store.run('DELETE FROM timers WHERE kind = ?', kind)
+      else if (kind === 'grace') {
+        setTimer(store, 'grace', row.session, now + 5_000)
+        if (row.connected) clearTimer(store, 'grace', row.session)
+        else await endSession(this.#context, row, 'The connection to the node was lost.')
+      } else await this.#renew(now)
+    }
+    this.#arm()
+  }
+
+  async #renew(now: number): Promise<void> {
+    const row = currentSession(this.#context)
+    if (!row) return
+    setTimer(this.#context.store, 'renew', row.session, now + RENEW_MS)
+    const sockets = this.ctx.getWebSockets()
+    const silent = sockets.filter((socket) => {
+      const at = this.ctx.getWebSocketAutoResponseTimestamp(socket)
+      return at !== null && now - at.getTime() > PING_SECONDS * 3 * 1000
+    })
+    for (const socket of silent) this.#bye(socket, 'silent', `no ping for ${PING_SECONDS * 3} s`, true)
+    if (sockets.length === silent.length) {
+      if (row.connected) await socketLost(this.#context)
+      return
+    }
+    await renew(this.#context, row)
+  }
+
+  #hangUpExpired(now: number): void {
+    let next: number | null = null
+    for (const socket of this.ctx.getWebSockets()) {
+      const { expires_at } = socket.deserializeAttachment() as Attachment
+      if (expires_at <= now) this.#bye(socket, 'token_expired', "the node's token has expired: come back with a fresh one", true)
+      else next = next === null ? expires_at : Math.min(next, expires_at)
+    }
+    if (next !== null) setTimer(this.#context.store, 'token', '', next)
+  }
+
+  /** The cron's poke. */
+  async sweep(): Promise<void> {
+    await this.alarm()
+  }
+
+  #arm(): void {
+    const due = nextDue(this.#context.store)
+    if (due === null || (this.#alarmAt !== null && this.#alarmAt <= due)) return
+    this.#alarmAt = due
+    this.ctx.waitUntil(this.ctx.storage.setAlarm(due))
+  }
+
+  // ---- the socket ------------------------------------------------------------------------------------------------
+
+  #send(message: ToNode): boolean {
+    const row = currentSession(this.#context)
+    for (const socket of this.ctx.getWebSockets()) {
+      if ((socket.deserializeAttachment() as Attachment).session !== row?.session) continue
+      try {
+        socket.send(JSON.stringify(message))
+        return true
+      } catch {
+        // Closing: its close handler follows.
+      }
+    }
+    return false
+  }
+
+  #hangUp(code: string, detail: string, retry: boolean): void {
+    for (const socket of this.ctx.getWebSockets()) this.#bye(socket, code, detail, retry)
+  }
+
+  #bye(socket: WebSocket, code: string, detail: string, retry: boolean): void {
+    try {
+      socket.send(JSON.stringify({ type: 'bye', code, detail, retry } satisfies ToNode))
+      socket.close(1000, code)
+    } catch {
+      // Gone already.
+    }
+  }
+}

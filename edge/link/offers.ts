@@ -1,0 +1,164 @@
+import type { Column, ResultSchema } from '../contract/columns.ts'
+import { Family, type JobId, type QueueName, Sha256, TaskName, type TenantId } from '../contract/ids.ts'
+import { OFFER_SECONDS, type Offer } from '../contract/node.ts'
+import type { OfferAnswer, OfferedJob, OfferRequest } from '../ledger/leases.ts'
+import { first } from '../storage/store.ts'
+import type { LinkContext, SchemaOutcome } from './ports.ts'
+import { currentSession, holderOf, rememberLedger, type SessionRow } from './session.ts'
+
+/** What a link remembers between messages. All of it can be lost: a wake-up begins with an empty one. */
+export interface LinkMemory {
+  /** How many more offers the node said it can hold. */
+  free: number
+  /** What the pool believes of `free`. */
+  told: number | null
+  /** Offers may ride on a completion's answer: the pool saw one ready lane only. */
+  ride: boolean
+  /** The lane of each tenant that offers last came from. */
+  lanes: Map<TenantId, QueueName>
+  /** Answers of `ensureSchema` by tenant and task hash. */
+  schemas: Map<string, SchemaOutcome>
+  tasks: Record<string, string> | null
+}
+
+export const newMemory = (): LinkMemory => ({ free: 0, told: null, ride: false, lanes: new Map(), schemas: new Map(), tasks: null })
+
+/** Task names and hashes that this session announced. */
+export const tasksOf = (context: LinkContext, memory: LinkMemory): Record<string, string> => {
+  memory.tasks ??= Object.fromEntries(
+    context.store.all<{ name: string; hash: string }>('SELECT name, hash FROM tasks').map(({ name, hash }) => [name, hash]),
+  )
+  return memory.tasks
+}
+
+export const offerRequest = (context: LinkContext, memory: LinkMemory, row: SessionRow, queue: QueueName, want: number): OfferRequest => ({
+  ...holderOf(row),
+  pool: row.pool,
+  queue,
+  tasks: tasksOf(context, memory),
+  want,
+  offer_seconds: OFFER_SECONDS,
+})
+
+/** The schema under which a task's result will be kept for a tenant: judged once, at the first offer (architecture, section 3, step 4). */
+const schemaFor = async (context: LinkContext, memory: LinkMemory, tenant: TenantId, job: OfferedJob): Promise<SchemaOutcome | null> => {
+  const task = first<{ hash: string; columns: string | null; partition_by: string | null }>(
+    context.store,
+    'SELECT hash, columns, partition_by FROM tasks WHERE name = ?',
+    job.task,
+  )
+  if (!task || task.columns === null) return null
+  const key = `${tenant} ${job.family} ${task.hash}`
+  const known = memory.schemas.get(key)
+  if (known) return known
+  const family = Family.parse(job.family)
+  const outcome = await context.table(tenant, family).ensureSchema({
+    tenant,
+    family,
+    columns: JSON.parse(task.columns) as Column[],
+    partition_by: task.partition_by === null ? null : (JSON.parse(task.partition_by) as string[]),
+  })
+  // A refusal is not remembered: the family may be mended while this link lives.
+  if (outcome.ok) memory.schemas.set(key, outcome)
+  return outcome
+}
+
+/** Turns what the ledger offers into messages for the node; a job whose schema cannot be kept fails here. */
+export const prepare = async (
+  context: LinkContext,
+  memory: LinkMemory,
+  row: SessionRow,
+  tenant: TenantId,
+  jobs: OfferedJob[],
+): Promise<Offer[]> => {
+  const offers: Offer[] = []
+  for (const job of jobs) {
+    const outcome = await schemaFor(context, memory, tenant, job)
+    if (outcome && !outcome.ok) {
+      await context
+        .ledger(tenant)
+        .fail(
+          holderOf(row),
+          [{ job: job.job, attempt: job.attempt, failure: { code: outcome.code, message: outcome.detail, class: 'schema' } }],
+          null,
+        )
+      continue
+    }
+    offers.push(offerOf(tenant, job, tasksOf(context, memory)[job.task] ?? '', outcome?.schema ?? null))
+  }
+  return offers
+}
+
+const offerOf = (tenant: TenantId, job: OfferedJob, hash: string, schema: ResultSchema | null): Offer => ({
+  tenant,
+  job: job.job as JobId,
+  attempt: job.attempt,
+  task: TaskName.parse(job.task),
+  task_hash: Sha256.parse(hash),
+  args: JSON.parse(job.args) as Offer['args'],
+  db: job.db,
+  engine_hint: job.engine_hint,
+  family: Family.parse(job.family),
+  run_date: job.run_date,
+  schema,
+  max_runtime_seconds: job.max_runtime_seconds,
+  accept_by: new Date(job.accept_by).toISOString(),
+})
+
+/** The pool gave this node slots of a lane: fetch offers, send them, and tell the pool what it got wrong. */
+export const dispatch = async (
+  context: LinkContext,
+  memory: LinkMemory,
+  given: { session: string; tenant: TenantId; queue: QueueName; count: number; ride: boolean },
+): Promise<void> => {
+  const row = currentSession(context)
+  if (!row || row.session !== given.session || !row.connected) {
+    if (row) await context.pool(row.pool).leave(row.node, given.session as SessionRow['session'])
+    return
+  }
+  memory.ride = given.ride
+  memory.lanes.set(given.tenant, given.queue)
+  memory.told = Math.max(0, (memory.told ?? memory.free) - given.count)
+  const want = Math.min(given.count, memory.free)
+  // Taken before the first await: a second dispatch must not count the same room twice.
+  memory.free -= want
+  rememberLedger(context, given.tenant)
+  let answer: OfferAnswer
+  try {
+    answer = await context.ledger(given.tenant).offer(offerRequest(context, memory, row, given.queue, want))
+  } catch (reason) {
+    memory.free += want
+    await reportTo(context, memory, row, [], [])
+    throw reason
+  }
+  memory.free += want - answer.offers.length
+  await deliver(context, memory, row, given.tenant, answer)
+  const nothing = answer.offers.length === 0 && answer.drained === null && want > 0
+  await reportTo(
+    context,
+    memory,
+    row,
+    answer.drained === null ? [] : [{ tenant: given.tenant, queue: given.queue, seq: answer.drained }],
+    nothing ? [{ tenant: given.tenant, queue: given.queue }] : [],
+  )
+}
+
+const deliver = async (context: LinkContext, memory: LinkMemory, row: SessionRow, tenant: TenantId, answer: OfferAnswer): Promise<void> => {
+  const items = await prepare(context, memory, row, tenant, answer.offers)
+  memory.free += answer.offers.length - items.length
+  // Unsent offers lapse by themselves after OFFER_SECONDS.
+  if (items.length > 0) context.send({ type: 'offers', items })
+}
+
+/** Tells the pool what it does not know: drained lanes, lanes of no use to this node, and a changed number of free slots. */
+export const reportTo = async (
+  context: LinkContext,
+  memory: LinkMemory,
+  row: SessionRow,
+  drained: { tenant: TenantId; queue: QueueName; seq: number }[],
+  unsuitable: { tenant: TenantId; queue: QueueName }[],
+): Promise<void> => {
+  if (drained.length === 0 && unsuitable.length === 0 && memory.told === memory.free) return
+  memory.told = memory.free
+  await context.pool(row.pool).report({ node: row.node, session: row.session, free: memory.free, drained, unsuitable })
+}

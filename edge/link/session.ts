@@ -1,0 +1,78 @@
+import type { NodeId, PoolName, QueueName, SessionId, TenantId } from '../contract/ids.ts'
+import { GRACE_SECONDS } from '../contract/node.ts'
+import type { Holder } from '../ledger/leases.ts'
+import { first } from '../storage/store.ts'
+import { clearTimer, setTimer } from '../storage/timers.ts'
+import type { LinkContext } from './ports.ts'
+
+/** What the node's token says: the bounds of everything this link does for it. */
+export interface NodeBounds {
+  name: NodeId
+  pool: PoolName
+  tenants: string[]
+  tasks: string[]
+}
+
+export interface SessionRow {
+  session: SessionId
+  node: NodeId
+  pool: PoolName
+  tenants: string
+  queues: string | null
+  connected: number
+  ride: number
+}
+
+/** A renewal a minute for each ledger that holds something of this session. */
+export const RENEW_MS = 60_000
+
+export const currentSession = (context: LinkContext): SessionRow | undefined => first<SessionRow>(context.store, 'SELECT * FROM session')
+
+export const holderOf = (row: SessionRow): Holder => ({ node: row.node, session: row.session })
+
+export const queuesOf = (row: SessionRow): QueueName[] | null => (row.queues === null ? null : (JSON.parse(row.queues) as QueueName[]))
+
+export const servesTenant = (row: SessionRow, tenant: string): boolean => {
+  const tenants = JSON.parse(row.tenants) as string[]
+  return tenants.includes('*') || tenants.includes(tenant)
+}
+
+export const rememberLedger = (context: LinkContext, tenant: TenantId): void => {
+  context.store.run('INSERT OR IGNORE INTO ledgers (tenant) VALUES (?)', tenant)
+}
+
+export const knownLedgers = (context: LinkContext): TenantId[] =>
+  context.store.all<{ tenant: TenantId }>('SELECT tenant FROM ledgers').map(({ tenant }) => tenant)
+
+/** The socket is gone: the same session may come back within the grace; until then nothing is taken from it. */
+export const socketLost = async (context: LinkContext): Promise<void> => {
+  const row = currentSession(context)
+  if (!row) return
+  context.store.transaction(() => {
+    context.store.run('UPDATE session SET connected = 0')
+    if (!first(context.store, `SELECT due FROM timers WHERE kind = 'grace'`))
+      setTimer(context.store, 'grace', row.session, context.now() + GRACE_SECONDS * 1000)
+  })
+  await context.pool(row.pool).leave(row.node, row.session)
+}
+
+/** The session is over for good: every ledger that it touched gives its work to others. Repeated until all have heard. */
+export const endSession = async (context: LinkContext, row: SessionRow, reason: string): Promise<void> => {
+  for (const tenant of knownLedgers(context)) {
+    await context.ledger(tenant).endSession(row.session, reason)
+    context.store.run('DELETE FROM ledgers WHERE tenant = ?', tenant)
+  }
+  await context.directory.gone(row.node, row.session)
+  await context.pool(row.pool).leave(row.node, row.session)
+  context.store.transaction(() => {
+    context.store.run('DELETE FROM session WHERE session = ?', row.session)
+    clearTimer(context.store, 'grace', row.session)
+    clearTimer(context.store, 'renew', row.session)
+  })
+}
+
+/** Tells the ledgers that the session lives; forgets those in which it holds nothing. */
+export const renew = async (context: LinkContext, row: SessionRow): Promise<void> => {
+  for (const tenant of knownLedgers(context))
+    if (!(await context.ledger(tenant).renew(holderOf(row)))) context.store.run('DELETE FROM ledgers WHERE tenant = ?', tenant)
+}
