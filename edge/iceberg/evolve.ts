@@ -126,11 +126,14 @@ class Evolver {
       // Iceberg spec, "Schema Evolution": a map's key struct cannot change, or equal keys would stop being equal.
       if (this.lastId !== before || describe(key.family) !== describe(old.key)) throw refuse()
       const value = this.join(old.value, type.value, `${path}.value`, depth + 1)
-      const ids = { 'key-id': old['key-id'], 'value-id': old['value-id'] }
-      return {
-        family: { type: 'map', ...ids, key: key.family, value: value.family },
-        yielded: { type: 'map', ...ids, key: key.yielded, value: value.yielded },
-      }
+      const mapOf = (keyType: FieldType, valueType: FieldType): FieldType => ({
+        type: 'map',
+        'key-id': old['key-id'],
+        key: keyType,
+        'value-id': old['value-id'],
+        value: valueType,
+      })
+      return { family: mapOf(key.family, value.family), yielded: mapOf(key.yielded, value.yielded) }
     }
     throw refuse()
   }

@@ -96,10 +96,16 @@ const checkType = (type: FieldType, node: Node, path: string): void => {
     return
   }
   if (node.element.type !== undefined) throw new Mismatch(`${path} is stored as ${primitiveName(node.element)}, not as a ${type.type}`)
-  if (type.type === 'struct') return checkFields(type.fields, node, `${path}.`)
+  if (type.type === 'struct') {
+    checkFields(type.fields, node, `${path}.`)
+    return
+  }
   const repeated = only(node, path)
   if (repeated.element.repetition_type !== 'REPEATED') throw new Mismatch(`${path} is not laid out as the Parquet format asks`)
-  if (type.type === 'list') return checkField(type['element-id'], type.element, only(repeated, path), `${path}.element`)
+  if (type.type === 'list') {
+    checkField(type['element-id'], type.element, only(repeated, path), `${path}.element`)
+    return
+  }
   const [key, value, ...more] = repeated.children
   if (!key || !value || more.length > 0) throw new Mismatch(`${path} is not a map of keys and values`)
   checkField(type['key-id'], type.key, key, `${path}.key`)

@@ -6,9 +6,9 @@ import { type ListedManifest, listed, listedManifests, manifestListFile } from '
 import { metadataText } from './metadata.ts'
 import { type PartitionSpec, RUN_DATE } from './specs.ts'
 
-/** Object storage, as far as a commit needs it. Keys, not addresses. `get` of a missing object throws. */
+/** Object storage, as far as a commit needs it. Keys, not addresses. A missing object is null. */
 export interface Objects {
-  get(key: string): Promise<Uint8Array>
+  get(key: string): Promise<Uint8Array | null>
   put(key: string, bytes: Uint8Array): Promise<void>
 }
 
@@ -20,6 +20,13 @@ export interface WriteOptions {
   fault?: FaultHook
   /** 16 bytes that separate Avro blocks. */
   sync?: () => Uint8Array
+}
+
+/** An object that must be there: whoever named it wrote it before. */
+export const getObject = async (objects: Pick<Objects, 'get'>, key: string): Promise<Uint8Array> => {
+  const bytes = await objects.get(key)
+  if (!bytes) throw new Error(`object ${key} is missing`)
+  return bytes
 }
 
 const randomSync = (): Uint8Array => crypto.getRandomValues(new Uint8Array(16))
@@ -52,14 +59,14 @@ export const writeSnapshot = async (
     return listed(uri, bytes.length, spec, plan.schema, entries, written)
   }
   const readManifest = async (manifest: ListedManifest): Promise<Entry[]> =>
-    manifestEntries(await readAvroFile(await objects.get(keyOf(manifest.path))), specById(plan, manifest.specId), plan.schema, {
+    manifestEntries(await readAvroFile(await getObject(objects, keyOf(manifest.path))), specById(plan, manifest.specId), plan.schema, {
       snapshot: manifest.addedSnapshot,
       sequence: manifest.sequence,
     })
   let rewritten = 0
   const nextUri = (): string => `${plan.rewriteStem}${rewritten++}.avro`
 
-  const before = plan.parentListUri === null ? [] : listedManifests(await readAvroFile(await objects.get(keyOf(plan.parentListUri))))
+  const before = plan.parentListUri === null ? [] : listedManifests(await readAvroFile(await getObject(objects, keyOf(plan.parentListUri))))
   // A manifest of nothing but deleted files was of interest to the snapshot that wrote it only.
   let kept = before.filter((manifest) => manifest.files.added + manifest.files.existing > 0)
 
