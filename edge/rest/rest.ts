@@ -29,12 +29,12 @@ interface RestEnv {
 type RestContext = Context<RestEnv>
 
 /**
- * The Iceberg REST catalog for readers, to be mounted at `/iceberg`: config, namespaces, tables, and tables loaded with
+ * The Iceberg REST catalog for readers, to be mounted at `/iceberg/v1`: config, namespaces, tables, and tables loaded with
  * credentials that read their folder for an hour. The tenant is the token's; the prefix in the path must say the same.
  * Another tenant's namespace or table answers exactly like one that does not exist (I6).
  *
  * @example
- * app.route('/iceberg', restApp(restDeps))
+ * app.route('/iceberg/v1', restApp(restDeps))
  */
 export const restApp = (depsOf: (env: Env) => RestDeps): Hono<RestEnv> => {
   const app = new Hono<RestEnv>()
@@ -54,35 +54,35 @@ export const restApp = (depsOf: (env: Env) => RestDeps): Hono<RestEnv> => {
     c.header('cache-control', 'no-store')
     return
   })
-  app.get('/v1/config', (c) => c.json(config(c.get('tenant'))))
-  app.use('/v1/:prefix/namespaces/*', async (c, next) => {
+  app.get('/config', (c) => c.json(config(c.get('tenant'))))
+  app.use('/:prefix/namespaces/*', async (c, next) => {
     if (c.req.param('prefix') !== c.get('tenant')) return noNamespace(c)
     return await next()
   })
-  app.get('/v1/:prefix/namespaces', async (c) => {
+  app.get('/:prefix/namespaces', async (c) => {
     const namespaces = namespacesOf(await families(c))
     const parent = c.req.query('parent')
     if (parent === undefined || parent === '') return c.json({ namespaces: namespaces.map((name) => [name]) })
     // A family's namespace has one level, so nothing lies below it.
     return namespaces.includes(parent) ? c.json({ namespaces: [] }) : noNamespace(c)
   })
-  app.get('/v1/:prefix/namespaces/:namespace', async (c) => {
+  app.get('/:prefix/namespaces/:namespace', async (c) => {
     const namespace = c.req.param('namespace')
     if (!namespacesOf(await families(c)).includes(namespace)) return noNamespace(c)
     return c.req.method === 'HEAD' ? c.body(null, 204) : c.json({ namespace: [namespace], properties: {} })
   })
-  app.get('/v1/:prefix/namespaces/:namespace/tables', async (c) => {
+  app.get('/:prefix/namespaces/:namespace/tables', async (c) => {
     const namespace = c.req.param('namespace')
     const own = (await families(c)).map(splitFamily).filter((family) => family.namespace === namespace)
     if (own.length === 0) return noNamespace(c)
     return c.json({ identifiers: own.map(({ name }) => ({ namespace: [namespace], name })) })
   })
-  app.get('/v1/:prefix/namespaces/:namespace/tables/:table', async (c) => {
+  app.get('/:prefix/namespaces/:namespace/tables/:table', async (c) => {
     const found = await find(c, c.req.param('namespace'), c.req.param('table'))
     if (!found) return noTable(c, c.req.param('namespace'), c.req.param('table'))
     return c.req.method === 'HEAD' ? c.body(null, 204) : await load(c, found)
   })
-  app.get('/v1/:prefix/namespaces/:namespace/tables/:table/credentials', async (c) => {
+  app.get('/:prefix/namespaces/:namespace/tables/:table/credentials', async (c) => {
     const found = await find(c, c.req.param('namespace'), c.req.param('table'))
     if (!found) return noTable(c, c.req.param('namespace'), c.req.param('table'))
     return c.json({
