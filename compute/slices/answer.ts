@@ -42,7 +42,7 @@ const userPlan = async (connection: DuckDBConnection, sql: string): Promise<Plan
     [sql],
     [VARCHAR],
   )
-  const judgement = judge(JSON.parse(String(read.getRowsJson()[0]?.[0])))
+  const judgement = judge(String(read.getRowsJson()[0]?.[0]))
   if (!judgement.ok) throw new SliceFault('invalid_slice', judgement.detail)
   const prepared = await connection.prepare(sql)
   try {

@@ -52,10 +52,18 @@ const ATTACKS: [string, () => string, RegExp][] = [
   ['a file inside a subquery of a filter', () => "SELECT 1 FROM result WHERE id IN (SELECT 1 FROM read_csv('/etc/passwd'))", /read_csv/],
   ['a file inside WITH', () => "WITH a AS (SELECT * FROM read_text('/etc/hostname')) SELECT * FROM a", /read_text/],
   ['a file inside a lateral join', () => "SELECT * FROM result, LATERAL (SELECT * FROM read_text('/etc/hostname'))", /read_text/],
-  ['a file by a WITH of its name in another scope', () => `SELECT (WITH "/etc/passwd" AS (SELECT 1) SELECT 1), * FROM "/etc/passwd"`, /./],
+  [
+    'a file by a WITH of its name in another scope',
+    () => `SELECT (WITH "/etc/passwd" AS (SELECT 1) SELECT 1), * FROM "/etc/passwd"`,
+    /there is no relation/,
+  ],
   ['the file of another result', () => `SELECT * FROM read_parquet('${otherPath()}')`, /read_parquet/],
   ['the file of another result by name', () => `SELECT * FROM '${otherPath()}'`, /there is no relation/],
-  ['the file of another result, through WITH', () => `SELECT (WITH "${otherPath()}" AS (SELECT 1) SELECT 1), * FROM "${otherPath()}"`, /./],
+  [
+    'the file of another result, through WITH',
+    () => `SELECT (WITH "${otherPath()}" AS (SELECT 1) SELECT 1), * FROM "${otherPath()}"`,
+    /there is no relation/,
+  ],
   ['its own file', () => `SELECT * FROM read_blob('${ownPath()}')`, /read_blob/],
   ['the network', () => "SELECT * FROM read_parquet('http://127.0.0.1:1/x.parquet')", /read_parquet/],
   ['the network by a bare name', () => "SELECT * FROM 'https://example.org/x.csv'", /there is no relation/],
@@ -104,6 +112,27 @@ const ATTACKS: [string, () => string, RegExp][] = [
     () => 'SELECT (WITH duckdb_settings AS (SELECT 1) SELECT 1), * FROM pack.duckdb_settings',
     /no relation/,
   ],
+  [
+    'the catalog by a WITH whose body has its own name',
+    () => 'WITH duckdb_settings AS (SELECT * FROM duckdb_settings) SELECT * FROM duckdb_settings',
+    /no relation "duckdb_settings"/,
+  ],
+  [
+    'the catalog by a WITH that comes later',
+    () => 'WITH a AS (SELECT * FROM duckdb_settings), duckdb_settings AS (SELECT 1) SELECT * FROM a',
+    /no relation "duckdb_settings"/,
+  ],
+  [
+    'the catalog in the beginning of a recursion',
+    () =>
+      'WITH RECURSIVE duckdb_settings AS (SELECT name FROM duckdb_settings UNION ALL SELECT name FROM duckdb_settings) SELECT * FROM duckdb_settings',
+    /no relation "duckdb_settings"/,
+  ],
+  [
+    'the catalog after a WITH of its name in another scope',
+    () => 'SELECT (WITH duckdb_settings AS (SELECT 1) SELECT 1), * FROM duckdb_settings',
+    /no relation/,
+  ],
   ['the environment', () => "SELECT getenv('SCARAB_TEST_SECRET')", /getenv/],
   ['a variable', () => "SELECT getvariable('x')", /getvariable/],
   ['a wait', () => 'SELECT sleep_ms(100000)', /sleep_ms/],
@@ -126,12 +155,20 @@ for (const source of ['pack', 'parquet'] as const)
     })
   })
 
-/** What the door would let through must still meet the wall. */
-describe('the engine itself refuses what the parse tree does not show', () => {
-  test('a file name as text, given to functions that only take text', async () => {
-    const outcome = await ask({ sql: "SELECT parse_path('/etc/passwd')[1] AS p FROM result LIMIT 1" })
-    expect(outcome).toMatchObject({ ok: true })
-  })
+test('what a SELECT over the result may use is not refused', async () => {
+  for (const sql of [
+    'FROM result',
+    'SELECT * EXCLUDE (id), id FROM result LIMIT 1;',
+    'WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t WHERE n < 5), u AS (FROM t) SELECT * FROM t, u',
+    'SELECT * FROM (VALUES (1), (2)) v(x) JOIN RESULT r ON r.id = v.x',
+    'SELECT id, row_number() OVER (ORDER BY id DESC) FROM result QUALIFY row_number() OVER (ORDER BY id) < 3',
+    'SELECT list_transform([1, 2], lambda x: x + 1), unnest([1, 2]), pg_typeof(id) FROM result LIMIT 1',
+    'SELECT * FROM range(3) UNION SELECT id FROM result INTERSECT SELECT 1',
+    'SELECT * FROM result PIVOT (count(*) FOR id IN (1, 2))',
+    'SELECT (SELECT max(r.id) FROM result r WHERE r.id < o.id) FROM result o ORDER BY ALL LIMIT 3 -- the end',
+    'SELECT 1 /* a */; -- b',
+  ])
+    expect([sql, await ask({ sql })]).toMatchObject([sql, { ok: true }])
 })
 
 describe('a slice that asks for too much fails alone, and the node answers the next one', () => {
@@ -156,19 +193,16 @@ describe('a slice that asks for too much fails alone, and the node answers the n
   })
 
   test('buffers beyond the limit', async () => {
-    const outcome = await ask(
-      { sql: 'SELECT count(DISTINCT (a.id, b.id, c.id)) FROM result a, result b, result c' },
-      { timeout_seconds: 20 },
-    )
-    expect(outcome).toMatchObject({ ok: false })
+    const outcome = await ask({ sql: 'SELECT len(list(a.id)) FROM result a, result b, result c' }, { timeout_seconds: 40 })
+    expect(outcome).toMatchObject({ ok: false, code: 'slice_failed', detail: expect.stringContaining('emory') })
     await still()
-  })
+  }, 60_000)
 
   test('string heaps that the engine does not count', async () => {
-    const outcome = await ask({ sql: "SELECT max(length(repeat('x', 2000000000 + id))) FROM result" }, { timeout_seconds: 30 })
-    expect(outcome).toMatchObject({ ok: false, code: 'slice_failed' })
+    const outcome = await ask({ sql: "SELECT max(length(repeat('x', 2000000000 + id))) FROM result" }, { timeout_seconds: 40 })
+    expect(outcome).toMatchObject({ ok: false, code: 'slice_failed', detail: expect.stringContaining('emory') })
     await still()
-  })
+  }, 60_000)
 
   test('parentheses without end', async () => {
     const outcome = await ask({ sql: `SELECT ${'('.repeat(45_000)}1${')'.repeat(45_000)}` })

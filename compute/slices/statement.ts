@@ -30,20 +30,6 @@ const text = (value: unknown): string => (typeof value === 'string' ? value : ''
 export type Judgement = { ok: true } | { ok: false; detail: string }
 const refuse = (detail: string): Judgement => ({ ok: false, detail })
 
-/** The names that WITH gives, anywhere in the statement. */
-const withNames = (root: unknown): Set<string> => {
-  const names = new Set<string>()
-  const stack = [root]
-  for (let value = stack.pop(); value !== undefined; value = stack.pop()) {
-    if (Array.isArray(value)) stack.push(...value)
-    if (!isTree(value)) continue
-    const map = isTree(value.cte_map) ? value.cte_map.map : undefined
-    if (Array.isArray(map)) for (const entry of map) if (isTree(entry)) names.add(text(entry.key).toLowerCase())
-    stack.push(...Object.values(value).filter((item) => item !== null && item !== undefined))
-  }
-  return names
-}
-
 const judgeNode = (node: Tree, known: Set<string>): Judgement => {
   const type = text(node.type)
   if (type === 'BASE_TABLE') {
@@ -56,7 +42,6 @@ const judgeNode = (node: Tree, known: Set<string>): Judgement => {
     const call = isTree(node.function) ? node.function : {}
     const name = text(call.function_name).toLowerCase()
     if (!TABLE_FUNCTIONS.has(name)) return refuse(`the function ${name}() cannot stand in FROM here: a slice reads "result" only`)
-    return { ok: true }
   }
   if (type === 'SHOW_REF') return refuse('one SELECT is expected, not DESCRIBE, SHOW or SUMMARIZE')
   if (type === 'VALUE_PARAMETER') return refuse('the statement takes no parameters: write the values into it')
@@ -65,8 +50,50 @@ const judgeNode = (node: Tree, known: Set<string>): Judgement => {
   return { ok: true }
 }
 
-/** `serialized` is what `json_serialize_sql` said of the whole text. */
-export const judge = (serialized: unknown): Judgement => {
+/**
+ * Walks with the names that stand for relations at each place. A WITH's name holds only after it: used before, or in its own body, the
+ * same name would mean a view of the database's catalog, or a file.
+ */
+const walk = (value: unknown, known: Set<string>): Judgement => {
+  if (Array.isArray(value)) return walkAll(value, known)
+  if (!isTree(value)) return { ok: true }
+  const judgement = judgeNode(value, known)
+  if (!judgement.ok) return judgement
+  const { cte_map: map, left, right, ...rest } = value
+  const inside = new Set(known)
+  for (const entry of isTree(map) && Array.isArray(map.map) ? map.map : []) {
+    if (!isTree(entry)) continue
+    const body = walk(entry.value, inside)
+    if (!body.ok) return body
+    inside.add(text(entry.key).toLowerCase())
+  }
+  const recursive = new Set(inside)
+  if (value.type === 'RECURSIVE_CTE_NODE') recursive.add(text(value.cte_name).toLowerCase())
+  const others = walkAll(Object.values(rest), inside)
+  if (!others.ok) return others
+  const first = walk(left, inside)
+  return first.ok ? walk(right, recursive) : first
+}
+
+const walkAll = (values: unknown[], known: Set<string>): Judgement => {
+  for (const value of values) {
+    const judgement = walk(value, known)
+    if (!judgement.ok) return judgement
+  }
+  return { ok: true }
+}
+
+/** `serialized` is the JSON that `json_serialize_sql` made of the whole text. */
+export const judge = (serialized: string): Judgement => {
+  try {
+    return judgeTree(JSON.parse(serialized))
+  } catch (error) {
+    if (error instanceof RangeError || error instanceof SyntaxError) return refuse('the statement is nested too deeply')
+    throw error
+  }
+}
+
+const judgeTree = (serialized: unknown): Judgement => {
   if (!isTree(serialized)) return refuse('the statement could not be read')
   if (serialized.error === true) {
     const message = text(serialized.error_message)
@@ -76,15 +103,5 @@ export const judge = (serialized: unknown): Judgement => {
   }
   const statements = Array.isArray(serialized.statements) ? serialized.statements : []
   if (statements.length !== 1) return refuse(`one SELECT is expected, this text holds ${statements.length} statements`)
-  const known = withNames(statements)
-  known.add('result')
-  const stack: unknown[] = [...statements]
-  for (let value = stack.pop(); value !== undefined; value = stack.pop()) {
-    if (Array.isArray(value)) stack.push(...value.filter((item) => item !== null && item !== undefined))
-    if (!isTree(value)) continue
-    const judgement = judgeNode(value, known)
-    if (!judgement.ok) return judgement
-    stack.push(...Object.values(value).filter((item) => item !== null && item !== undefined))
-  }
-  return { ok: true }
+  return walk(statements[0], new Set(['result']))
 }
