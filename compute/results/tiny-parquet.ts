@@ -1,5 +1,6 @@
 import type { ColumnType, WireValue } from '../../edge/contract/columns.ts'
 import type { ColumnStats } from '../../edge/contract/manifests.ts'
+import { boundText } from './stats.ts'
 
 /**
  * A Parquet writer for results of a few rows, where starting anything larger costs more than the result. One row group,
@@ -317,7 +318,7 @@ const less = (a: TinyValue, b: TinyValue, layout: Layout): boolean => {
     // Text is ordered by its bytes in UTF-8, which JavaScript's comparison by UTF-16 units is not.
     return Buffer.compare(bytesOf(a), bytesOf(b)) < 0
   }
-  return a !== null && b !== null && a < b
+  return a !== null && b !== null && (a < b || (a === b && Object.is(a, -0) && !Object.is(b, -0)))
 }
 
 const bytesOf = (value: TinyValue): Uint8Array => (value instanceof Uint8Array ? value : encoder.encode(String(value)))
@@ -332,9 +333,6 @@ const boundsOf = (column: TinyColumn, layout: Layout): Bounds => {
       if (bounds.max === null || less(bounds.max, value, layout)) bounds.max = value
     }
   }
-  // Readers may find either zero under a bound of zero: the lower one is written as -0, the upper one as +0.
-  if (bounds.min === 0 && (column.type === 'float' || column.type === 'double')) bounds.min = -0
-  if (bounds.max === 0) bounds.max = 0
   return bounds
 }
 
@@ -462,7 +460,13 @@ const writeChunkMetadata = (out: Writer, chunk: Chunk): void => {
   })
 }
 
-const wireText = (type: ColumnType, value: TinyValue): string | null => (value === null ? null : String(tinyWire(type, value)))
+/** A bound as a wire value's text, long ones cut as those of larger results are. */
+const wireBound = (type: ColumnType, value: TinyValue, upper: boolean): string | null => {
+  if (value === null) return null
+  if (type === 'string') return boundText(String(value), 'string', upper)
+  if (type === 'binary' && value instanceof Uint8Array) return boundText(value.toHex(), 'binary', upper)
+  return Object.is(value, -0) ? '-0' : String(tinyWire(type, value))
+}
 
 const statsOf = ({ column, bytes, bounds }: Chunk): ColumnStats => ({
   field: column.id,
@@ -470,8 +474,8 @@ const statsOf = ({ column, bytes, bounds }: Chunk): ColumnStats => ({
   values: column.values.length,
   nulls: bounds.nulls,
   nans: bounds.nans,
-  min: wireText(column.type, bounds.min),
-  max: wireText(column.type, bounds.max),
+  min: wireBound(column.type, bounds.min, false),
+  max: wireBound(column.type, bounds.max, true),
 })
 
 /**

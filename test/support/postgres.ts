@@ -102,7 +102,7 @@ const environment = (native: string): Record<string, string> => ({
   LD_LIBRARY_PATH: join(native, 'lib'),
   LC_ALL: 'C',
   TZ: 'UTC',
-  PATH: process.env['PATH'] ?? '',
+  PATH: process.env.PATH ?? '',
 })
 
 const run = (native: string, tool: string, args: string[]): Promise<void> =>

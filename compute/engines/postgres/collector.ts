@@ -1,0 +1,101 @@
+import { join } from 'node:path'
+import { typeName } from '../../../edge/contract/columns.ts'
+import type { EngineFault, RunHooks } from '../engine.ts'
+import type { Connection } from './connection.ts'
+import { fault } from './faults.ts'
+import { MAX_SHORT_BYTES, MAX_SHORT_ROWS } from './short.ts'
+import { CsvSpool, type Misfit } from './spool.ts'
+import type { ResultColumn } from './types.ts'
+
+/** Progress is told once in so many rows, and not more often than this. */
+const PROGRESS_ROWS = 16_384
+const PROGRESS_MS = 400
+
+export const misfitFault = ({ column, type, value, why }: Misfit): EngineFault =>
+  fault(
+    'unkeepable_value',
+    `column "${column}": the value ${value} ${why === null ? `does not fit ${typeName(type)}` : `is ${why}, which a list cannot keep`}. Change it in the query, or write "-- types: ${column}=string" to keep its text.`,
+    'sql',
+  )
+
+/**
+ * Takes the rows of a running query. The first ones are only kept; when they become many they go to a spool, and so does
+ * everything behind them. So whether a result is small is found out while it comes, and no query runs twice.
+ */
+export class Collector {
+  rows = 0
+  /** Why rows are thrown away since: the query is being stopped. */
+  failure: EngineFault | null = null
+  spool: CsvSpool | null = null
+  #kept: Uint8Array[] = []
+  #keptBytes = 0
+  #discarding = false
+  #told = 0
+  readonly #columns: readonly ResultColumn[]
+  readonly #folder: string
+  readonly #connection: Connection
+  readonly #hooks: RunHooks
+  readonly #failed: () => void
+
+  /** `failed` is called once, at the first value that cannot be kept. */
+  constructor(columns: readonly ResultColumn[], folder: string, connection: Connection, hooks: RunHooks, failed: () => void) {
+    this.#columns = columns
+    this.#folder = folder
+    this.#connection = connection
+    this.#hooks = hooks
+    this.#failed = failed
+  }
+
+  /** From now on rows are read and forgotten: a server that cannot send does not hear that it shall stop. */
+  discard(): void {
+    this.#discarding = true
+    this.#connection.resume()
+  }
+
+  fail(failure: EngineFault): void {
+    if (this.failure) return
+    this.failure = failure
+    this.discard()
+    this.#failed()
+  }
+
+  row(bytes: Uint8Array, start: number, end: number): void {
+    if (this.#discarding) return
+    this.rows += 1
+    if (this.spool) {
+      this.spool.row(bytes, start, end)
+      if (this.rows % PROGRESS_ROWS === 0) this.#tell()
+      return
+    }
+    this.#kept.push(bytes.slice(start, end))
+    this.#keptBytes += end - start
+    if (this.#keptBytes > MAX_SHORT_BYTES || this.#kept.length > MAX_SHORT_ROWS) this.toSpool()
+  }
+
+  #tell(): void {
+    const now = performance.now()
+    if (now - this.#told < PROGRESS_MS) return
+    this.#told = now
+    this.#hooks.progress(null, this.rows)
+  }
+
+  /** The rows of a result that stayed small. */
+  get kept(): readonly Uint8Array[] {
+    return this.#kept
+  }
+
+  /** Moves what was kept to the spool; rows that come later follow. */
+  toSpool(): CsvSpool {
+    const spool = new CsvSpool(join(this.#folder, 'spool.csv'), this.#columns, {
+      pause: () => {
+        if (!this.#discarding) this.#connection.pause()
+      },
+      resume: () => this.#connection.resume(),
+      misfit: (misfit) => this.fail(misfitFault(misfit)),
+    })
+    this.spool = spool
+    for (const row of this.#kept) spool.row(row, 0, row.length)
+    this.#kept = []
+    return spool
+  }
+}

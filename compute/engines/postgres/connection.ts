@@ -1,0 +1,390 @@
+import { readFileSync } from 'node:fs'
+import { connect, isIP, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
+import type { Address } from './dsn.ts'
+import { md5Answer, type ScramStart, scramAnswer, scramStart, scramVerify } from './scram.ts'
+import { cstringAt, FROM_SERVER, int32At, Outgoing, readError, type ServerError, textOf } from './wire.ts'
+
+/**
+ * Why there is no connection. `unreachable`: nobody answered, or not yet; `rejected`: somebody answered and said no,
+ * which the same settings will hear again; `lost`: the connection ended in the middle. Reasons name neither host nor
+ * user: both stand in the dsn.
+ */
+export class ConnectionTrouble extends Error {
+  readonly kind: 'unreachable' | 'rejected' | 'lost' | 'aborted'
+  constructor(kind: ConnectionTrouble['kind'], reason: string) {
+    super(reason)
+    this.name = 'ConnectionTrouble'
+    this.kind = kind
+  }
+}
+
+/** Takes what the server sends during one exchange. `bytes` is only valid during the call. */
+export interface Receiver {
+  /** The body of a DataRow: a 16-bit count, then for each cell a 32-bit length (-1: NULL) and its bytes. */
+  row(bytes: Uint8Array, start: number, end: number): void
+  /** Every other message but ReadyForQuery. */
+  message(type: number, bytes: Uint8Array, start: number, end: number): void
+}
+
+/** Settings every value's text form depends on, and the reading-only default behind the explicit `BEGIN READ ONLY`. */
+const SESSION_SETTINGS = [
+  "set client_encoding = 'UTF8'",
+  "set timezone = 'UTC'",
+  "set datestyle = 'ISO, YMD'",
+  "set intervalstyle = 'postgres'",
+  'set standard_conforming_strings = on',
+  "set bytea_output = 'hex'",
+  'set extra_float_digits = 3',
+  'set default_transaction_read_only = on',
+].join(';')
+
+/** What ParameterStatus must say for as long as the connection is used again. */
+const PINNED: Record<string, RegExp> = {
+  client_encoding: /^UTF8$/,
+  TimeZone: /^UTC$/,
+  DateStyle: /^ISO/,
+  IntervalStyle: /^postgres$/,
+  standard_conforming_strings: /^on$/,
+  default_transaction_read_only: /^on$/,
+}
+
+/** The server's answer to a bad password or a missing database names both the user and the database: these do not. */
+const REJECTIONS: Record<string, string> = {
+  '28P01': 'the server rejects the user or the password',
+  '28000': 'the server does not let this user in from here (pg_hba.conf)',
+  '3D000': 'the database does not exist',
+  '42501': 'the user may not connect to the database',
+}
+const KEEP_ALIVE_MS = 30_000
+/** A message longer than this means that the other side does not speak the protocol; PostgreSQL's own limit is 1 GB. */
+const MAX_MESSAGE_BYTES = 0x3fff_ffff + 1024
+
+const socketReason = (error: Error & { code?: string }): string =>
+  error.code === 'ECONNREFUSED' ? 'the server refused the connection' : `the connection failed (${error.code ?? 'unknown reason'})`
+
+/** Opens the TCP or Unix socket and, where asked for, TLS on it (section 54.2.11). */
+const openSocket = async (address: Address, signal: AbortSignal): Promise<Socket> => {
+  const raw = address.host.startsWith('/')
+    ? connect({ path: `${address.host}/.s.PGSQL.${address.port}` })
+    : connect({ host: address.host, port: address.port })
+  raw.setNoDelay(true)
+  raw.setKeepAlive(true, KEEP_ALIVE_MS)
+  const settle = <T>(socket: Socket, arrange: (resolve: (value: T) => void, reject: (error: Error) => void) => void): Promise<T> =>
+    new Promise<T>((resolve, reject) => {
+      const abort = () => done(() => reject(new ConnectionTrouble('aborted', 'stopped while connecting')))
+      const error = (cause: Error) => done(() => reject(new ConnectionTrouble('unreachable', socketReason(cause))))
+      const close = () => done(() => reject(new ConnectionTrouble('unreachable', 'the server closed the connection')))
+      const done = (then: () => void) => {
+        signal.removeEventListener('abort', abort)
+        socket.off('error', error)
+        socket.off('close', close)
+        then()
+      }
+      signal.addEventListener('abort', abort, { once: true })
+      socket.once('error', error)
+      socket.once('close', close)
+      if (signal.aborted) abort()
+      arrange(
+        (value) => done(() => resolve(value)),
+        (cause) => done(() => reject(cause)),
+      )
+    })
+  try {
+    await settle<void>(raw, (resolve) => raw.once('connect', () => resolve()))
+    if (address.tls === 'disable' || address.host.startsWith('/')) return raw
+    const answer = await settle<Buffer>(raw, (resolve) => {
+      raw.once('data', resolve)
+      raw.write(new Outgoing().sslRequest().finish())
+    })
+    // Exactly one byte: whatever came behind it in clear would be taken for the server's encrypted words (CVE-2021-23222).
+    if (answer.length !== 1) throw new ConnectionTrouble('rejected', 'the server sent data before TLS began')
+    if (answer[0] !== 0x53) {
+      if (address.tls === 'prefer') return raw
+      throw new ConnectionTrouble('rejected', 'the server does not offer TLS, which sslmode demands')
+    }
+    raw.removeAllListeners('data')
+    const verify = address.tls === 'verify-ca' || address.tls === 'verify-full'
+    const secured = connectTls({
+      socket: raw,
+      ...(isIP(address.host) ? {} : { servername: address.host }),
+      rejectUnauthorized: verify,
+      ...(address.rootCertificate ? { ca: readFileSync(address.rootCertificate) } : {}),
+      ...(address.tls === 'verify-ca' ? { checkServerIdentity: () => undefined } : {}),
+      ALPNProtocols: ['postgresql'],
+    })
+    return await settle<Socket>(secured, (resolve, reject) => {
+      secured.once('secureConnect', () => {
+        if (verify && !secured.authorized) reject(new ConnectionTrouble('rejected', "the server's certificate is not trusted"))
+        else resolve(secured)
+      })
+      secured.once('error', (cause: Error & { code?: string }) =>
+        reject(new ConnectionTrouble('rejected', `TLS with the server failed (${cause.code ?? 'unknown reason'})`)),
+      )
+    })
+  } catch (error) {
+    raw.destroy()
+    throw error
+  }
+}
+
+/** Asks the server to stop what the backend is doing. Resolves when the server took the request; that says nothing about its success. */
+const requestCancel = async (address: Address, pid: number, secret: number, signal: AbortSignal): Promise<void> => {
+  const socket = await openSocket(address, signal)
+  await new Promise<void>((resolve) => {
+    socket.once('close', () => resolve())
+    socket.once('error', () => resolve())
+    signal.addEventListener('abort', () => socket.destroy(), { once: true })
+    // The server closes when it has passed the signal on (section 54.2.8).
+    socket.resume()
+    socket.write(new Outgoing().cancelRequest(pid, secret).finish())
+  })
+  socket.destroy()
+}
+
+interface Exchange {
+  receiver: Receiver
+  readies: number
+  resolve(): void
+  reject(error: Error): void
+}
+
+/** One connection, one exchange at a time. */
+export class Connection {
+  readonly address: Address
+  #socket: Socket
+  #exchange: Exchange | null = null
+  #closed: ConnectionTrouble | null = null
+  /** Chunks of a message longer than what has arrived, and how many bytes it needs in all. */
+  #parts: Uint8Array[] = []
+  #partBytes = 0
+  #needed = 0
+  #fatal: ServerError | null = null
+  #secret = 0
+  #started = false
+  pid = 0
+  version = ''
+  /** Prepared statements of this connection: text to name. */
+  readonly statements = new Map<string, string>()
+  /** A session setting was changed by a statement: not to be used again. */
+  tainted = false
+  /** Called once when the connection is gone. */
+  onClose: (() => void) | null = null
+
+  private constructor(address: Address, socket: Socket) {
+    this.address = address
+    this.#socket = socket
+    socket.on('data', (chunk: Uint8Array) => this.#feed(chunk))
+    socket.on('error', () => this.#end())
+    socket.on('close', () => this.#end())
+  }
+
+  static async open(address: Address, signal: AbortSignal): Promise<Connection> {
+    const timeout = AbortSignal.timeout(address.connectTimeoutSeconds * 1000)
+    const either = AbortSignal.any([signal, timeout])
+    let connection: Connection | null = null
+    const stop = () => connection?.destroy()
+    try {
+      connection = new Connection(address, await openSocket(address, either))
+      either.addEventListener('abort', stop, { once: true })
+      if (either.aborted) throw new ConnectionTrouble('aborted', 'stopped while connecting')
+      await connection.#start()
+      return connection
+    } catch (error) {
+      connection?.destroy()
+      if (signal.aborted) throw new ConnectionTrouble('aborted', 'stopped while connecting')
+      if (timeout.aborted) throw new ConnectionTrouble('unreachable', `the server did not answer within ${address.connectTimeoutSeconds} s`)
+      throw error
+    } finally {
+      either.removeEventListener('abort', stop)
+    }
+  }
+
+  get usable(): boolean {
+    return this.#closed === null && !this.tainted && this.#exchange === null
+  }
+
+  get alive(): boolean {
+    return this.#closed === null
+  }
+
+  async #start(): Promise<void> {
+    const { user, database, applicationName } = this.address
+    let failure: ConnectionTrouble | null = null
+    let scram: ScramStart | null = null
+    let signature = ''
+    const give = (message: Outgoing) => this.#socket.write(message.finish())
+    const fail = (trouble: ConnectionTrouble) => {
+      failure ??= trouble
+      this.destroy()
+    }
+    const authenticate = async (kind: number, body: Uint8Array): Promise<void> => {
+      if (kind === 0) return
+      const password = this.address.password
+      if (kind === 12) {
+        if (!scramVerify(signature, new TextDecoder().decode(body)))
+          fail(new ConnectionTrouble('rejected', 'the server did not prove that it knows the password'))
+        return
+      }
+      if (password === null) return fail(new ConnectionTrouble('rejected', 'the server asks for a password and the dsn has none'))
+      if (kind === 3) give(new Outgoing().password(password))
+      else if (kind === 5) give(new Outgoing().password(md5Answer(user, password, Buffer.from(body.subarray(0, 4)))))
+      else if (kind === 10) {
+        if (!new TextDecoder().decode(body).split('\0').includes('SCRAM-SHA-256'))
+          return fail(new ConnectionTrouble('rejected', 'the server offers no way to sign in that is known here'))
+        scram = scramStart()
+        give(new Outgoing().saslInitial('SCRAM-SHA-256', scram.message))
+      } else if (kind === 11 && scram) {
+        const answer = await scramAnswer(scram, new TextDecoder().decode(body), password)
+        if (!answer.ok) return fail(new ConnectionTrouble('rejected', answer.problem))
+        signature = answer.serverSignature
+        give(new Outgoing().saslResponse(answer.message))
+      } else fail(new ConnectionTrouble('rejected', `the server asks for a way to sign in that is not known here (${kind})`))
+    }
+    const receiver: Receiver = {
+      row: () => undefined,
+      message: (type, bytes, start, end) => {
+        if (type === FROM_SERVER.authentication) {
+          authenticate(int32At(bytes, start), bytes.slice(start + 4, end)).catch(() =>
+            fail(new ConnectionTrouble('rejected', 'signing in failed')),
+          )
+        } else if (type === FROM_SERVER.backendKey) {
+          this.pid = int32At(bytes, start)
+          this.#secret = int32At(bytes, start + 4)
+        } else if (type === FROM_SERVER.error) {
+          const { code } = readError(bytes, start, end)
+          const known = REJECTIONS[code]
+          // 57P03 is a server that is starting, 53300 one with too many clients: both pass.
+          const passing = code === '57P03' || code.startsWith('53')
+          fail(new ConnectionTrouble(passing ? 'unreachable' : 'rejected', known ?? `the server refused the session (SQLSTATE ${code})`))
+        }
+      },
+    }
+    try {
+      await this.exchange(
+        new Outgoing().startup({ user, database, application_name: applicationName, client_encoding: 'UTF8' }),
+        receiver,
+        1,
+      )
+      await this.exchange(new Outgoing().simple(SESSION_SETTINGS), receiver, 1)
+    } catch (error) {
+      throw failure ?? (error instanceof ConnectionTrouble ? new ConnectionTrouble('unreachable', error.message) : error)
+    }
+    this.#started = true
+  }
+
+  /**
+   * Writes all of `request` at once and hands every message to `receiver` until the server was ready `readies` times.
+   * Rejects with ConnectionTrouble `lost` when the connection ends before that.
+   */
+  exchange(request: Outgoing, receiver: Receiver, readies: number): Promise<void> {
+    if (this.#closed) return Promise.reject(this.#closed)
+    if (this.#exchange) return Promise.reject(new Error('the connection is busy'))
+    return new Promise<void>((resolve, reject) => {
+      this.#exchange = { receiver, readies, resolve, reject }
+      this.#socket.write(request.finish())
+    })
+  }
+
+  pause(): void {
+    this.#socket.pause()
+  }
+
+  resume(): void {
+    this.#socket.resume()
+  }
+
+  cancel(signal: AbortSignal): Promise<void> {
+    return requestCancel(this.address, this.pid, this.#secret, signal)
+  }
+
+  /** A polite end. */
+  close(): void {
+    if (this.#closed) return
+    this.#socket.end(new Outgoing().begin('X').end().finish())
+    this.#end()
+  }
+
+  destroy(): void {
+    this.#socket.destroy()
+    this.#end()
+  }
+
+  #end(): void {
+    if (this.#closed) return
+    const why = this.#fatal
+      ? `the server ended the connection (${this.#fatal.message}, SQLSTATE ${this.#fatal.code})`
+      : 'the connection to the server was lost'
+    this.#closed = new ConnectionTrouble('lost', why)
+    const exchange = this.#exchange
+    this.#exchange = null
+    exchange?.reject(this.#closed)
+    this.onClose?.()
+  }
+
+  #feed(chunk: Uint8Array): void {
+    let bytes = chunk
+    if (this.#needed > 0) {
+      this.#parts.push(chunk)
+      this.#partBytes += chunk.length
+      if (this.#partBytes < this.#needed) return
+      bytes = Buffer.concat(this.#parts, this.#partBytes)
+      this.#parts = []
+      this.#needed = 0
+    }
+    let at = 0
+    const length = bytes.length
+    while (length - at >= 5) {
+      const size = int32At(bytes, at + 1)
+      if (size < 4 || size > MAX_MESSAGE_BYTES) {
+        this.destroy()
+        return
+      }
+      const end = at + 1 + size
+      if (end > length) break
+      try {
+        if (bytes[at] === FROM_SERVER.dataRow) this.#exchange?.receiver.row(bytes, at + 5, end)
+        else this.#message(bytes[at] ?? 0, bytes, at + 5, end)
+      } catch (error) {
+        const exchange = this.#exchange
+        this.#exchange = null
+        this.destroy()
+        exchange?.reject(error instanceof Error ? error : new Error(String(error)))
+        return
+      }
+      if (this.#closed) return
+      at = end
+    }
+    if (at === length) return
+    // The chunk's memory belongs to the socket; what is left must be kept.
+    this.#parts = [bytes.slice(at)]
+    this.#partBytes = length - at
+    this.#needed = this.#partBytes >= 5 ? int32At(bytes, at + 1) + 1 : 5
+  }
+
+  #message(type: number, bytes: Uint8Array, start: number, end: number): void {
+    if (type === FROM_SERVER.ready) {
+      const exchange = this.#exchange
+      if (!exchange) return
+      exchange.readies -= 1
+      if (exchange.readies > 0) return
+      this.#exchange = null
+      exchange.resolve()
+      return
+    }
+    if (type === FROM_SERVER.parameterStatus) {
+      const name = cstringAt(bytes, start)
+      const value = textOf(bytes, name.next, end - 1)
+      if (name.text === 'server_version') this.version = value
+      // During the start the settings arrive one by one and are not ours yet.
+      if (this.#started && PINNED[name.text]?.test(value) === false) this.tainted = true
+      return
+    }
+    if (type === FROM_SERVER.notice || type === FROM_SERVER.notification) return
+    if (type === FROM_SERVER.error) {
+      const error = readError(bytes, start, end)
+      if (error.severity === 'FATAL' || error.severity === 'PANIC') this.#fatal = error
+    }
+    this.#exchange?.receiver.message(type, bytes, start, end)
+  }
+}
