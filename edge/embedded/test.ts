@@ -1,0 +1,108 @@
+import { spawn } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { findBun, ROOT } from './runtimes.mjs'
+
+/**
+ * `npm test`: types, lint, the tests of edge, web and what crosses them (Vitest on Node), and those of the compute node
+ * (Bun). The last line is `N passed, N failed`; the process ends with 1 when anything failed.
+ */
+
+interface Tally {
+  passed: number
+  failed: number
+}
+
+const PROJECTS = ['edge', 'edge/embedded', 'compute', 'web', 'test']
+
+/** Runs a program with its output on ours; returns its exit code and what it said. */
+const run = (command: string, args: string[]): Promise<{ code: number; output: string }> =>
+  new Promise((resolve) => {
+    const child = spawn(command, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] })
+    let output = ''
+    for (const [from, to] of [
+      [child.stdout, process.stdout],
+      [child.stderr, process.stderr],
+    ] as const)
+      from.on('data', (bytes: Buffer) => {
+        output += bytes.toString('utf8')
+        to.write(bytes)
+      })
+    child.once('error', (fault) => resolve({ code: 1, output: fault.message }))
+    child.once('close', (code) => resolve({ code: code ?? 1, output }))
+  })
+
+const title = (text: string): void => void process.stdout.write(`\n── ${text}\n`)
+const bin = (path: string): string => join(ROOT, 'node_modules', path)
+const check = ({ code }: { code: number }): Tally => (code === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 })
+
+const types = async (): Promise<Tally> => {
+  const tally: Tally = { passed: 0, failed: 0 }
+  for (const project of PROJECTS) {
+    title(`types: ${project}`)
+    add(tally, check(await run(process.execPath, [bin('typescript/bin/tsc'), '-p', project])))
+  }
+  return tally
+}
+
+const lint = async (): Promise<Tally> => {
+  title('lint and format')
+  return check(await run(process.execPath, [bin('@biomejs/biome/bin/biome'), 'check', '.']))
+}
+
+const VitestReport = z.object({
+  numPassedTests: z.int(),
+  numFailedTests: z.int(),
+  testResults: z.array(z.object({ status: z.string(), assertionResults: z.array(z.object({ status: z.string() })) })),
+})
+
+const vitest = async (folder: string): Promise<Tally> => {
+  title('tests of the edge, the page, and of everything together (Vitest)')
+  const file = join(folder, 'vitest.json')
+  const { code } = await run(process.execPath, [
+    bin('vitest/vitest.mjs'),
+    'run',
+    '--reporter=default',
+    '--reporter=json',
+    `--outputFile.json=${file}`,
+  ])
+  try {
+    const report = VitestReport.parse(JSON.parse(readFileSync(file, 'utf8')))
+    // A file that cannot even be loaded fails without a test of its own.
+    const unloaded = report.testResults.filter(
+      ({ status, assertionResults }) => status === 'failed' && !assertionResults.some((one) => one.status === 'failed'),
+    ).length
+    return sure(code, { passed: report.numPassedTests, failed: report.numFailedTests + unloaded })
+  } catch {
+    return { passed: 0, failed: 1 }
+  }
+}
+
+const bunTests = async (): Promise<Tally> => {
+  title('tests of the compute node (Bun)')
+  const bun = process.env.SCARAB_BUN ?? findBun()
+  if (!bun) return { passed: 0, failed: 1 }
+  const { code, output } = await run(bun, ['test'])
+  const count = (word: string): number => Number(new RegExp(`^\\s*(\\d+) ${word}$`, 'm').exec(output)?.[1] ?? 0)
+  return sure(code, { passed: count('pass'), failed: count('fail') })
+}
+
+/** A run that ended badly has failed, whatever it counted. */
+const sure = (code: number, tally: Tally): Tally => (code !== 0 && tally.failed === 0 ? { ...tally, failed: 1 } : tally)
+
+const add = (to: Tally, one: Tally): void => {
+  to.passed += one.passed
+  to.failed += one.failed
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'scarab-test-'))
+const total: Tally = { passed: 0, failed: 0 }
+try {
+  for (const part of [types, lint, () => vitest(folder), bunTests]) add(total, await part())
+} finally {
+  rmSync(folder, { recursive: true, force: true })
+}
+process.stdout.write(`\n${total.passed} passed, ${total.failed} failed\n`)
+process.exitCode = total.failed > 0 || total.passed === 0 ? 1 : 0
