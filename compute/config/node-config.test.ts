@@ -32,7 +32,7 @@ describe('without a file', () => {
         tasksFolders: ['/srv/scarab/tasks'],
         allowedFolders: ['/srv/scarab/tasks', '/srv/scarab/node_modules/vega-datasets/data'],
         sources: [{ name: 'duckdb', type: 'duckdb', dsn: null, maxActive: 4 }],
-        duckdb: { threads: null, memoryLimitBytes: null, processLimitBytes: null, maxSpillBytes: null },
+        duckdb: { threads: null, memoryLimitBytes: null, maxSpillBytes: null },
       },
     })
   })
@@ -65,7 +65,6 @@ tasks = ["reports"]
 [duckdb]
 threads = 2
 memory_limit = "2GiB"
-process_limit = "4GB"
 max_spill = 1_000_000
 
 [db.warehouse]
@@ -92,7 +91,7 @@ dsn = "local.duckdb"
       { name: 'local', type: 'duckdb', dsn: '/etc/scarab/local.duckdb', maxActive: 8 },
       { name: 'duckdb', type: 'duckdb', dsn: null, maxActive: 8 },
     ],
-    duckdb: { threads: 2, memoryLimitBytes: 2 ** 31, processLimitBytes: 4e9, maxSpillBytes: 1_000_000 },
+    duckdb: { threads: 2, memoryLimitBytes: 2 ** 31, maxSpillBytes: 1_000_000 },
   })
 })
 

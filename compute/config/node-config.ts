@@ -38,10 +38,8 @@ export interface NodeConfig {
   /** Limits of one DuckDB child; null leaves it to the child pool. */
   duckdb: {
     threads: number | null
-    /** DuckDB's own `memory_limit`. */
+    /** DuckDB's own `memory_limit`; the process may have somewhat more. */
     memoryLimitBytes: number | null
-    /** Limit of the whole process, which counts what DuckDB does not. */
-    processLimitBytes: number | null
     /** How much may spill to disk. */
     maxSpillBytes: number | null
   }
@@ -125,7 +123,7 @@ const readSource = (name: string, table: Table, folder: string, slots: number): 
     return null
   }
   if (type !== 'duckdb' && dsn === null) {
-    if (!table.has('dsn')) table.problem(null, 'has no dsn; write dsn = "${NAME}" and put the address into that environment variable')
+    if (!table.has('dsn')) table.problem(null, `has no dsn; write dsn = "\${NAME}" and put the address into that environment variable`)
     return null
   }
   // DungBeetle takes 0 for "no limit"; a node never runs more than its slots.
@@ -213,7 +211,6 @@ export const readNodeConfig = ({ file, content, env, root, options = {} }: Confi
   const duckdb: NodeConfig['duckdb'] = {
     threads: engine.take('threads', wholeNumber(1, 1_024), null),
     memoryLimitBytes: engine.take('memory_limit', byteSize, null),
-    processLimitBytes: engine.take('process_limit', byteSize, null),
     maxSpillBytes: engine.take('max_spill', byteSize, null),
   }
   engine.finish()
