@@ -1,4 +1,4 @@
-import { didYouMean } from './nearest.ts'
+import { didYouMean } from '../tasks/nearest.ts'
 
 /** What is wrong in a node's configuration. Never holds a value that came from the environment or a `dsn`. */
 export interface ConfigProblem {

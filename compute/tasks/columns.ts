@@ -1,7 +1,7 @@
 import type { ColumnType } from '../../edge/contract/columns.ts'
 import { Column, SYSTEM_COLUMNS, typeName } from '../../edge/contract/columns.ts'
-import { nearest } from '../config/nearest.ts'
 import type { SqlTask } from '../engines/engine.ts'
+import { nearest } from './nearest.ts'
 import { quote } from './problem.ts'
 
 /** The contract's limit for a result. */

@@ -1,6 +1,6 @@
 import { PrimitiveType } from '../../edge/contract/columns.ts'
 import { Argument, Param, ParamType } from '../../edge/contract/tasks.ts'
-import { didYouMean } from '../config/nearest.ts'
+import { didYouMean } from './nearest.ts'
 import { quote } from './problem.ts'
 
 /** A value that was read, or why not: the bad value and the remedy, in words. */
