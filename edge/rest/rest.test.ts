@@ -52,7 +52,7 @@ const world = async () => {
     now: Date.now,
   }
   const app = new Hono().route(
-    '/iceberg',
+    '/iceberg/v1',
     restApp(() => deps),
   )
   const ask = async (path: string, token = 'acme:catalog.read', method = 'GET') => {
