@@ -56,6 +56,8 @@ export interface Agent {
   announce(tasks: AnnouncedTask[]): void
   /** No new work, running attempts get this long, then everything is handed back. */
   drain(seconds: number): Promise<void>
+  /** Cuts the link at once. */
+  close(): void
   /** Attempts by their stage, for the log and for tests. */
   counts(): ReturnType<AgentCore['counts']>
 }
@@ -283,6 +285,10 @@ export const createAgent = (options: AgentOptions): Agent => {
       announceNow()
     },
     counts: () => core.counts(),
+    close: () => {
+      packer.stop()
+      link.close()
+    },
     drain: async (seconds) => {
       perform(core.drain())
       let over: Timer | undefined
