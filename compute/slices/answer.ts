@@ -111,5 +111,6 @@ export const answer = async (connection: DuckDBConnection, relation: Relation, t
       throw new SliceFault('slice_failed', `the answer has more than ${plan.maxRows} rows: add a LIMIT, a filter or a GROUP BY`)
     await outlet.write(json ? `${first ? '' : ','}${lines.join(',')}` : `${lines.join('\n')}\n`)
   }
-  if (json) await outlet.write(`],"hash":${JSON.stringify(task.hash)}}`)
+  // A whole result is no slice, so it has no hash: the same form as a small result's JSON.
+  if (json) await outlet.write(task.scope === 'all' ? ']}' : `],"hash":${JSON.stringify(task.hash)}}`)
 }

@@ -5,6 +5,8 @@ import type { ChildAnswer, FromSandbox, SandboxSettings, SliceTask, ToSandbox } 
 /** Statements at once in one child. Each holds threads of its work pool, which must be larger. */
 const MAX_RUNNING = 4
 const WORK_POOL_THREADS = 16
+/** Questions that wait for one of those places; more are sent away at once. */
+const MAX_WAITING = 64
 /** After its interrupt a statement has this long to stop; then its process goes (a single vector call can take seconds). */
 const INTERRUPT_GRACE_MILLISECONDS = 1_500
 /** How often a busy child's memory is looked at; a string heap was seen to grow by 200 MB a second. */
@@ -43,7 +45,15 @@ export class Sandbox {
     this.#process = Bun.spawn({
       cmd: [process.execPath, join(import.meta.dir, 'child.ts'), JSON.stringify(settings)],
       // Empty but for what the runtime needs: no secret of the node can be read from it.
-      env: { UV_THREADPOOL_SIZE: String(WORK_POOL_THREADS), HOME: settings.folder, TMPDIR: join(settings.folder, 'spill'), TZ: 'UTC' },
+      env: {
+        UV_THREADPOOL_SIZE: String(WORK_POOL_THREADS),
+        HOME: settings.folder,
+        TMPDIR: join(settings.folder, 'spill'),
+        TZ: 'UTC',
+        // A crash is ours to report, not the runtime's.
+        DO_NOT_TRACK: '1',
+        BUN_ENABLE_CRASH_REPORTING: '0',
+      },
       cwd: settings.folder,
       stdin: 'ignore',
       stdout: 'ignore',
@@ -63,6 +73,7 @@ export class Sandbox {
   /** Asks the child; always settles, at the latest a grace after the timeout. */
   async run(task: SliceTask, milliseconds: number): Promise<ChildAnswer> {
     const until = Date.now() + milliseconds
+    if (this.#waiting.length >= MAX_WAITING) return failed('unavailable', `${MAX_WAITING} slices of this tenant wait already; ask again`)
     if (this.#running >= MAX_RUNNING) await new Promise<void>((resolve) => this.#waiting.push(resolve))
     this.#running++
     try {
