@@ -15,7 +15,7 @@ const die = (): never => {
   process.exit(1)
 }
 process.on('disconnect', die)
-limitProcess(settings.parent, settings.processLimitBytes)
+limitProcess(settings.parent, settings.growthLimitBytes)
 // DuckDB's calls run on the process's work pool, which has as many threads as processors: with two queries, even
 // reading a file would wait. Only whoever spawns can widen it.
 if (process.env.UV_THREADPOOL_SIZE === undefined) {

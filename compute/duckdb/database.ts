@@ -1,4 +1,4 @@
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import {
   type DuckDBConnection,
   DuckDBInstance,
@@ -69,6 +69,8 @@ export class Database {
       threads: String(settings.threads),
       memory_limit: `${settings.memoryLimitBytes}B`,
       temp_directory: settings.tempFolder,
+      // INSTALL cannot be reached by a task's statement; if it were, it would find no one to ask.
+      custom_extension_repository: join(settings.tempFolder, 'no-extensions'),
       ...(settings.maxSpillBytes === null ? {} : { max_temp_directory_size: `${settings.maxSpillBytes}B` }),
     })
     const connection = await instance.connect()
@@ -110,7 +112,11 @@ export class Database {
   }
 
   async #single(sql: string): Promise<DuckDBPreparedStatement> {
-    const statements = await this.#connection.extractStatements(sql)
+    const statements = await this.#connection.extractStatements(sql).catch((error: unknown) => {
+      // What the binding says about a text without any statement.
+      if (messageOf(error).includes('Error in native callback')) return { count: 0, prepare: () => Promise.reject(error) }
+      throw error
+    })
     const hint = /\bpivot\b/i.test(sql) ? ' (a PIVOT needs its values named: ON col IN (…))' : ''
     if (statements.count !== 1)
       throw new ChildFault('not_a_select', `one SELECT is expected, this text holds ${statements.count} statements${hint}`)
@@ -133,13 +139,13 @@ export class Database {
         while (parameters.length < n) parameters.push(null)
         if (prepared.parameterTypeId(index) !== DuckDBTypeId.INVALID) parameters[n - 1] = String(prepared.parameterType(index))
       }
-      if (parameters.length > 0) {
-        if (values === null) return { parameters, columns: null }
-        return { parameters, columns: await this.#describeWith(sql, values) }
-      }
+      if (parameters.length > 0 && values !== null) return { parameters, columns: await this.#describeWith(sql, values) }
       const columns: DescribedColumn[] = []
-      for (let n = 0; n < prepared.columnCount; n++) columns.push({ name: prepared.columnName(n), type: typeTree(prepared.columnType(n)) })
-      return { parameters, columns: await this.#untyped(sql, columns, []) }
+      for (let n = 0; n < prepared.columnCount; n++) {
+        if (prepared.columnTypeId(n) === DuckDBTypeId.INVALID) return { parameters, columns: null }
+        columns.push({ name: prepared.columnName(n), type: typeTree(prepared.columnType(n)) })
+      }
+      return { parameters, columns: parameters.length === 0 ? await this.#untyped(sql, columns, []) : columns }
     } finally {
       prepared.destroySync()
     }

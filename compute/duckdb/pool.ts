@@ -1,6 +1,7 @@
 import { readdir, rm } from 'node:fs/promises'
 import { availableParallelism, totalmem } from 'node:os'
 import { join } from 'node:path'
+import { EngineFault } from '../engines/engine.ts'
 import { engineFault } from './faults.ts'
 import type { Sandbox } from './protocol.ts'
 import { type ChildOptions, DuckdbChild, type DuckdbSession } from './session.ts'
@@ -20,6 +21,8 @@ const LINGER_MILLISECONDS = 60_000
 /** A share of the machine's memory for all children of a node together. */
 const MEMORY_SHARE = 0.5
 const MIN_MEMORY_BYTES = 256 * 1024 ** 2
+
+const engineClosed = (): EngineFault => engineFault('lost', 'engine_closed', 'the node is shutting its DuckDB processes down')
 
 /** Removes what children of dead nodes left behind. */
 const removeStale = async (folder: string): Promise<void> => {
@@ -46,7 +49,7 @@ export class DuckdbPool {
   readonly #idle: DuckdbChild[] = []
   readonly #works = new WeakMap<DuckdbChild, number>()
   readonly #all = new Set<DuckdbChild>()
-  readonly #waiting: ((child: DuckdbChild | null) => void)[] = []
+  readonly #waiting: ((child: DuckdbChild | EngineFault) => void)[] = []
   #starting = 0
   /** Children that have finished their work and will be free in a few milliseconds. */
   #resetting = 0
@@ -106,14 +109,18 @@ export class DuckdbPool {
     if (this.#all.size + this.#starting >= wanted) return
     this.#spawn().then(
       (child) => this.#give(child),
-      () => this.#waiting.shift()?.(null),
+      (error: unknown) =>
+        this.#waiting.shift()?.(error instanceof EngineFault ? error : engineFault('internal', 'engine_start', String(error))),
     )
   }
 
   #give(child: DuckdbChild): void {
     if (!child.alive) return
     const next = this.#waiting.shift()
-    if (next !== undefined) return next(child)
+    if (next !== undefined) {
+      next(child)
+      return
+    }
     if (this.#idle.includes(child)) return
     this.#idle.push(child)
     if (this.#idle.length > this.#warm) this.#retireLater()
@@ -128,18 +135,18 @@ export class DuckdbPool {
 
   async #take(signal: AbortSignal): Promise<DuckdbChild> {
     for (;;) {
-      if (this.#closed) throw engineFault('lost', 'engine_closed', 'the node is shutting its DuckDB processes down')
+      if (this.#closed) throw engineClosed()
       const idle = this.#idle.pop()
       if (idle?.alive === true) return idle
       if (idle !== undefined) continue
       const child = await this.#turn(signal)
-      if (child?.alive === true) return child
-      if (child === null && this.#all.size === 0) throw engineFault('internal', 'engine_start', 'no DuckDB process could be started')
+      if (child instanceof EngineFault) throw child
+      if (child.alive) return child
     }
   }
 
-  #turn(signal: AbortSignal): Promise<DuckdbChild | null> {
-    const turn = Promise.withResolvers<DuckdbChild | null>()
+  #turn(signal: AbortSignal): Promise<DuckdbChild | EngineFault> {
+    const turn = Promise.withResolvers<DuckdbChild | EngineFault>()
     const give = turn.resolve
     const leave = (): void => {
       const place = this.#waiting.indexOf(give)
@@ -188,7 +195,7 @@ export class DuckdbPool {
   /** Ends every child, also those at work. */
   async close(): Promise<void> {
     this.#closed = true
-    for (const leave of this.#waiting.splice(0)) leave(null)
+    for (const leave of this.#waiting.splice(0)) leave(engineClosed())
     const children = [...this.#all]
     for (const child of children) child.kill()
     await Promise.all(children.map((child) => child.exited))

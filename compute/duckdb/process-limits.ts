@@ -1,4 +1,5 @@
 import { dlopen, ptr } from 'bun:ffi'
+import { readFileSync } from 'node:fs'
 
 /** Linux numbers: prctl(2) PR_SET_PDEATHSIG, signal(7) SIGKILL, getrlimit(2) RLIMIT_DATA and RLIMIT_CORE. */
 const PR_SET_PDEATHSIG = 1
@@ -6,14 +7,20 @@ const SIGKILL = 9n
 const RLIMIT_DATA = 2
 const RLIMIT_CORE = 4
 
+/** Private writable memory that is mapped already: the JavaScript engine reserves some gigabytes and touches few. */
+const mappedBytes = (): number => {
+  const kilobytes = /^VmData:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]
+  return Number(kilobytes ?? 0) * 1024
+}
+
 /**
  * Binds this process to its parent's life and to a size. Linux only; elsewhere the closed IPC channel alone ends a
  * child, and only DuckDB's own memory limit holds.
  *
  * RLIMIT_DATA counts private writable memory (Linux 4.7 and later), so it also stops string heaps that DuckDB's
- * `memory_limit` does not see. RLIMIT_AS cannot be used: the JavaScript engine reserves far more than it uses.
+ * `memory_limit` does not see. `moreBytes` is what may come on top of what is mapped now.
  */
-export const limitProcess = (parent: number, dataBytes: number): void => {
+export const limitProcess = (parent: number, moreBytes: number): void => {
   if (process.platform !== 'linux') return
   const libc = dlopen('libc.so.6', {
     prctl: { args: ['i32', 'u64', 'u64', 'u64', 'u64'], returns: 'i32' },
@@ -27,5 +34,5 @@ export const limitProcess = (parent: number, dataBytes: number): void => {
     libc.symbols.setrlimit(resource, ptr(pair))
   }
   limit(RLIMIT_CORE, 0)
-  limit(RLIMIT_DATA, dataBytes)
+  limit(RLIMIT_DATA, mappedBytes() + moreBytes)
 }

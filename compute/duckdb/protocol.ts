@@ -81,8 +81,8 @@ export interface ChildSettings {
   parent: number
   threads: number
   memoryLimitBytes: number
-  /** Limit of the whole process (RLIMIT_DATA), which also counts what DuckDB's own limit does not see. */
-  processLimitBytes: number
+  /** What the process may take beyond its state at birth (RLIMIT_DATA): also counts what DuckDB's own limit does not see. */
+  growthLimitBytes: number
   tempFolder: string
   maxSpillBytes: number | null
 }

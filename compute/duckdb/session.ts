@@ -9,13 +9,13 @@ export const INTERRUPT_GRACE_MILLISECONDS = 900
 /** One for the running statement, the others for files and for closing. */
 const WORK_POOL_THREADS = 4
 const STDERR_CHARACTERS = 2_000
-/** What Bun and DuckDB's code need beside DuckDB's own memory: measured 0.1 GB, with room for heaps that are not counted. */
-const PROCESS_OVERHEAD_BYTES = 1024 ** 3
+/** Room for what DuckDB does not count, beside a quarter of its own limit: threads, results on their way, small text heaps. */
+const PROCESS_OVERHEAD_BYTES = 512 * 1024 ** 2
 
 export interface ChildOptions {
   /** Threads of DuckDB. */
   threads: number
-  /** DuckDB's own limit. The process may have a quarter more, and 1 GiB. */
+  /** DuckDB's own limit. The process may have a quarter more, and 512 MiB. */
   memoryLimitBytes: number
   /** Where the child's own folder for spilled data is made. */
   tempFolder: string
@@ -59,7 +59,7 @@ export class DuckdbChild implements DuckdbSession {
       parent: process.pid,
       threads: options.threads,
       memoryLimitBytes: options.memoryLimitBytes,
-      processLimitBytes: Math.ceil(options.memoryLimitBytes * 1.25) + PROCESS_OVERHEAD_BYTES,
+      growthLimitBytes: Math.ceil(options.memoryLimitBytes * 1.25) + PROCESS_OVERHEAD_BYTES,
       tempFolder: folder,
       maxSpillBytes: options.maxSpillBytes,
     }

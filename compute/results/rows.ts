@@ -18,7 +18,7 @@ const isoDate = (expression: string, format: string): string => {
 }
 
 const special = (expression: string): string =>
-  `CASE WHEN isnan(${expression}) THEN 'NaN' WHEN ${expression} > 0 THEN 'Infinity' ELSE '-Infinity' END`
+  `CASE WHEN isnan(${expression}) THEN 'NaN' WHEN ${expression} > 0 THEN 'Infinity' WHEN ${expression} < 0 THEN '-Infinity' END`
 
 /** A time of day always has its six digits of microseconds. */
 const isoTime = (expression: string): string => {

@@ -1,0 +1,202 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { EngineFault } from '../engines/engine.ts'
+import { DuckdbPool } from './pool.ts'
+import type { DuckdbSession } from './session.ts'
+
+const MIB = 1024 ** 2
+const ENDLESS = 'SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE (a.range * b.range) % 7 = 3'
+/** One long call inside one vector: DuckDB looks at interrupts only between vectors. */
+const DEAF = "SELECT length(repeat('x', 1500000000)), length(repeat('y', 1500000000)), length(repeat('z', 1500000000))"
+
+let root: string
+let pool: DuckdbPool
+beforeAll(async () => {
+  root = await realpath(await mkdtemp(join(tmpdir(), 'scarab-pool-')))
+  pool = new DuckdbPool({ tempFolder: join(root, 'spill'), memoryLimitBytes: 512 * MIB, max: 1, warm: 1 })
+  await pool.start()
+})
+afterAll(async () => {
+  await pool.close()
+  await rm(root, { recursive: true, force: true })
+})
+
+const never = (): AbortSignal => new AbortController().signal
+const open = { folder: '/', allowed: null }
+const faultOf = async (work: Promise<unknown>): Promise<EngineFault['failure']> => {
+  const error = await work.then(
+    () => null,
+    (thrown: unknown) => thrown,
+  )
+  if (error instanceof EngineFault) return error.failure
+  throw new Error(`expected an EngineFault, got ${String(error)}`)
+}
+/** Aborts once the statement is on its way in the child. */
+const abortWhenRunning = (controller: AbortController, session: DuckdbSession, sql: string): Promise<unknown> => {
+  const running = session.run(sql)
+  // Any message that the child answers after the statement was sent shows that it has taken the statement.
+  session.digest('/dev/null').then(
+    () => controller.abort(),
+    () => controller.abort(),
+  )
+  return running
+}
+const gone = async (pid: number): Promise<void> => {
+  for (;;) {
+    try {
+      process.kill(pid, 0)
+      const state = await Bun.file(`/proc/${pid}/stat`).text()
+      if (/\) Z /.test(state)) return
+    } catch {
+      return
+    }
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}
+
+describe('a pool of DuckDB children', () => {
+  test('runs a statement in a fresh database each time', async () => {
+    await pool.use(open, never(), (session) => session.run('CREATE TABLE left_over (a INT)'))
+    const failure = await faultOf(pool.use(open, never(), (session) => session.run('SELECT * FROM left_over')))
+    expect(failure.code).toBe('invalid_sql')
+  })
+
+  test('lets work wait for its turn, in order', async () => {
+    const order: number[] = []
+    await Promise.all(
+      [1, 2, 3].map((n) =>
+        pool.use(open, never(), async (session) => {
+          await session.run('SELECT 1')
+          order.push(n)
+        }),
+      ),
+    )
+    expect(order).toEqual([1, 2, 3])
+    expect(pool.pids).toHaveLength(1)
+  })
+
+  test('stops a running statement within a second', async () => {
+    const controller = new AbortController()
+    let how = ''
+    let aborted = 0
+    controller.signal.addEventListener('abort', () => {
+      aborted = performance.now()
+    })
+    const failure = await faultOf(
+      pool.use(
+        open,
+        controller.signal,
+        (session) => abortWhenRunning(controller, session, ENDLESS),
+        (stopped) => {
+          how = stopped
+        },
+      ),
+    )
+    expect(performance.now() - aborted).toBeLessThan(1_000)
+    expect(failure.class).toBe('cancelled')
+    expect(how).toBe('interrupted')
+    expect(await pool.use(open, never(), (session) => session.run('SELECT 41 + 1'))).toEqual([[42]])
+  })
+
+  test('kills the process of a statement that does not hear', async () => {
+    const controller = new AbortController()
+    const [pid = 0] = pool.pids
+    let how = ''
+    let aborted = 0
+    controller.signal.addEventListener('abort', () => {
+      aborted = performance.now()
+    })
+    const large = new DuckdbPool({ tempFolder: join(root, 'large'), memoryLimitBytes: 8_192 * MIB, max: 1 })
+    const failure = await faultOf(
+      large.use(
+        open,
+        controller.signal,
+        (session) => abortWhenRunning(controller, session, DEAF),
+        (stopped) => {
+          how = stopped
+        },
+      ),
+    )
+    expect(performance.now() - aborted).toBeLessThan(1_500)
+    expect(failure.class).toBe('cancelled')
+    expect(how).toBe('killed')
+    expect(await large.use(open, never(), (session) => session.run('SELECT 1'))).toEqual([[1]])
+    await large.close()
+    expect(pool.pids).toEqual([pid])
+  })
+
+  test('cancels work that still waits for its turn', async () => {
+    const blocker = new AbortController()
+    const waiting = new AbortController()
+    const first = faultOf(
+      pool.use(open, blocker.signal, async (session) => {
+        waiting.abort()
+        return abortWhenRunning(blocker, session, ENDLESS)
+      }),
+    )
+    const second = faultOf(pool.use(open, waiting.signal, (session) => session.run('SELECT 1')))
+    expect((await second).class).toBe('cancelled')
+    expect((await first).class).toBe('cancelled')
+  })
+
+  test('loses one piece of work with a child that dies, and goes on', async () => {
+    const failure = await faultOf(
+      pool.use(open, never(), (session) => {
+        const running = session.run(ENDLESS)
+        for (const pid of pool.pids) process.kill(pid, 'SIGKILL')
+        return running
+      }),
+    )
+    expect(failure).toMatchObject({ class: 'internal', code: 'engine_crashed' })
+    expect(failure.message).toContain('SIGKILL')
+    expect(await pool.use(open, never(), (session) => session.run('SELECT 1'))).toEqual([[1]])
+  })
+
+  test('ends a statement that needs more memory than its process may have', async () => {
+    const small = new DuckdbPool({ tempFolder: join(root, 'small'), memoryLimitBytes: 300 * MIB, max: 1 })
+    const heap = await faultOf(
+      small.use(open, never(), (session) => session.run("SELECT max(length(repeat('x', 100000000 + i::INT))) FROM range(64) t(i)")),
+    )
+    expect(heap.class).toBe('limit')
+    const buffers = await faultOf(small.use(open, never(), (session) => session.run('SELECT length(list(i)) FROM range(200000000) t(i)')))
+    expect(buffers).toMatchObject({ class: 'limit', code: 'out_of_memory' })
+    await small.close()
+  })
+
+  test('hands its temporary folders back', async () => {
+    const folder = join(root, 'temporary')
+    const short = new DuckdbPool({ tempFolder: folder, memoryLimitBytes: 256 * MIB, max: 1 })
+    await short.use(open, never(), (session) => session.run('SELECT 1'))
+    const [pid = 0] = short.pids
+    await short.close()
+    await gone(pid)
+    expect((await faultOf(short.use(open, never(), (session) => session.run('SELECT 1')))).code).toBe('engine_closed')
+  })
+
+  test('children end with their parent, also when it is killed', async () => {
+    const script = join(root, 'parent.ts')
+    await writeFile(
+      script,
+      `import { DuckdbPool } from ${JSON.stringify(join(import.meta.dir, 'pool.ts'))}
+const pool = new DuckdbPool({ tempFolder: ${JSON.stringify(join(root, 'orphan'))}, memoryLimitBytes: ${256 * MIB}, max: 2, warm: 2 })
+await pool.start()
+void pool.use({ folder: '/', allowed: null }, new AbortController().signal, (session) => session.run(${JSON.stringify(ENDLESS)}))
+await pool.use({ folder: '/', allowed: null }, new AbortController().signal, (session) => session.run('SELECT 1'))
+console.log(JSON.stringify(pool.pids))
+`,
+    )
+    const parent = Bun.spawn([process.execPath, script], { stdio: ['ignore', 'pipe', 'inherit'] })
+    let text = ''
+    for await (const chunk of parent.stdout) {
+      text += new TextDecoder().decode(chunk)
+      if (text.includes('\n')) break
+    }
+    const pids: number[] = JSON.parse(text)
+    expect(pids).toHaveLength(2)
+    parent.kill('SIGKILL')
+    await parent.exited
+    await Promise.all(pids.map(gone))
+  })
+})
