@@ -7,6 +7,8 @@ import { nodeRow, SERVES } from './nodes.ts'
 
 /** More tasks than this of one node are refused. */
 export const MAX_TASKS_PER_NODE = 5_000
+/** A larger description is refused: a row of a Durable Object ends at 2 MB (platform limit). */
+export const MAX_TASK_BYTES = 1_500_000
 
 /** What a node told about its tasks, with the bounds of its token, which its Link knows. */
 export interface Announcement {
@@ -77,6 +79,9 @@ const faultOf = (task: AnnouncedTask, { patterns, tenants }: Announcement, room:
   if (!matchesAny(patterns, task.name))
     return { code: 'insufficient_scope', detail: `the node's token allows only tasks that match ${patterns.join(', ') || '(none)'}` }
   if (tenants.length === 0) return { code: 'insufficient_scope', detail: "the node's token names no tenant" }
+  const bytes = new TextEncoder().encode(JSON.stringify(task)).byteLength
+  if (bytes > MAX_TASK_BYTES)
+    return { code: 'too_large', detail: `statement and columns have ${bytes} bytes as JSON, at most ${MAX_TASK_BYTES} are kept` }
   if (room <= 0) return { code: 'too_many_tasks', detail: `a node announces at most ${MAX_TASKS_PER_NODE} tasks` }
   return null
 }

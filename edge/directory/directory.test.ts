@@ -1,3 +1,6 @@
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { NodeId, PoolName, SessionId, TaskName, TenantId } from '../contract/ids.ts'
 import { AnnouncedTask } from '../contract/tasks.ts'
@@ -146,6 +149,13 @@ describe('announcing', () => {
     expect(tasks(store, acme)).toEqual([])
   })
 
+  it('refuses a task that no row can hold, and keeps the others', () => {
+    const store = open()
+    const columns = Array.from({ length: 20_000 }, (_, n) => ({ name: `column_${n}`.padEnd(90, 'x'), type: 'string' }))
+    const answer = announce(store, NOW, announcement('n1', [announced('big', 'a', { columns }), announced('small')]))
+    expect(answer).toMatchObject({ accepted: 1, refused: [{ task: 'big', code: 'too_large' }] })
+  })
+
   it('in parts is complete with the last one, and forgets what the node no longer has only then', () => {
     const store = open()
     announce(store, NOW, announcement('n1', [announced('old'), announced('kept')]))
@@ -248,6 +258,32 @@ describe('the catalogue', () => {
     runTimers(store, month)
     expect(tasks(store, acme).map(({ name }) => name)).toEqual(['b'])
     expect(nextDue(store)).toBe(month + PRUNE_EVERY_SECONDS * 1_000)
+  })
+})
+
+describe('the database of version 1', () => {
+  const shape = (store: Store) =>
+    store.all("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY name")
+
+  it('still opens, with everything in it', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'directory-'))
+    const path = join(folder, 'v1.sqlite')
+    copyFileSync(new URL('golden/v1.sqlite', import.meta.url), path)
+    const store = nodeStore(path)
+    migrate(store, MIGRATIONS)
+    expect(lists(store)).toEqual({
+      tenants: ['acme', 'globex'],
+      ledgers: ['acme'],
+      tables: [{ tenant: 'acme', family: 'reports.a' }],
+      pools: ['default'],
+      nodes: ['n1'],
+    })
+    expect(tenantOf(store, NOW, { issuer: 'idp', claim: '4711', any: false })).toBe('globex')
+    expect(find(store, acme, 'a')).toMatchObject({ hash: 'a'.repeat(64), available: false, columns: [{ name: 'n', type: 'long' }] })
+    expect(storedKeys(store).read('idp')).toEqual({ keys: [{ kty: 'EC', kid: '1' }], fetched_at: NOW })
+    expect(shape(store)).toEqual(shape(open()))
+    store.close()
+    rmSync(folder, { recursive: true })
   })
 })
 

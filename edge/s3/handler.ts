@@ -95,6 +95,10 @@ const targetOf = (path: string): Target => {
 export const mayRead = (session: Pick<Session, 'prefix'>, key: string): boolean =>
   key.startsWith(session.prefix) && !key.split('/').some((segment) => segment === '.' || segment === '..')
 
+const MAX_KEY_BYTES = 1_024
+/** No object has such a key, and object storage throws when it is asked for one. */
+export const tooLong = (key: string): boolean => new TextEncoder().encode(key).byteLength > MAX_KEY_BYTES
+
 const DENIED: S3Fault = { code: 'AccessDenied', detail: null }
 
 const answerBucket = async (
@@ -116,8 +120,9 @@ const answerObject = async (
   bucket: BucketReader,
 ): Promise<Response | S3Fault> => {
   if (!mayRead(session, key)) return DENIED
+  if (tooLong(key)) return MISSING
   const [parameter] = parameters
-  if (parameter) return { code: 'NotImplemented', detail: `The parameter ${parameter[0]} is not implemented.` }
+  if (parameter) return { code: 'InvalidRequest', detail: `The parameter ${parameter[0]} is not implemented.` }
   const conditions: Conditions = {
     ifMatch: request.headers.get('if-match'),
     ifNoneMatch: request.headers.get('if-none-match'),

@@ -1,5 +1,5 @@
 import { BUCKET, type BucketReader } from './bucket.ts'
-import type { S3Fault } from './handler.ts'
+import { type S3Fault, tooLong } from './handler.ts'
 import { listXml } from './xml.ts'
 
 const MAX_KEYS = 1_000
@@ -16,13 +16,15 @@ export const listObjects = async (
   const prefix = asked.get('prefix') ?? ''
   if (!mayRead(prefix)) return { code: 'AccessDenied', detail: 'A list must name a prefix inside the one of the credentials.' }
   const unknown = [...asked.keys()].find((name) => !KNOWN.has(name))
-  if (unknown !== undefined) return { code: 'NotImplemented', detail: `The parameter ${unknown} is not implemented.` }
-  if (asked.get('list-type') !== '2') return { code: 'NotImplemented', detail: 'Only lists of version 2 (list-type=2) are implemented.' }
+  if (unknown !== undefined) return { code: 'InvalidRequest', detail: `The parameter ${unknown} is not implemented.` }
+  if (asked.get('list-type') !== '2') return { code: 'InvalidRequest', detail: 'Only lists of version 2 (list-type=2) are implemented.' }
   const maxKeys = readMaxKeys(asked.get('max-keys'))
   if (maxKeys === null) return { code: 'InvalidArgument', detail: 'max-keys must be a number from 0 on.' }
   const delimiter = asked.get('delimiter') ?? ''
   const encoding = asked.get('encoding-type')
   if (encoding !== undefined && encoding !== 'url') return { code: 'InvalidArgument', detail: 'encoding-type must be "url".' }
+  if ([prefix, delimiter, asked.get('start-after') ?? ''].some(tooLong))
+    return { code: 'InvalidArgument', detail: 'A key has at most 1,024 bytes.' }
   const token = asked.get('continuation-token')
   if (token === '') return { code: 'InvalidArgument', detail: 'The continuation token is not one that was given out.' }
   const startAfter = asked.get('start-after')

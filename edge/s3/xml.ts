@@ -17,7 +17,7 @@ export const S3_ERRORS = {
   NoSuchKey: { status: 404, message: 'The specified key does not exist.' },
   PreconditionFailed: { status: 412, message: 'At least one of the preconditions did not hold.' },
   InvalidRange: { status: 416, message: 'The requested range is not satisfiable.' },
-  NotImplemented: { status: 501, message: 'This is not implemented: only objects and lists of version 2 can be read.' },
+  InvalidRequest: { status: 400, message: 'Only objects and lists of version 2 can be read.' },
   ServiceUnavailable: { status: 503, message: 'Object storage did not answer: try again.' },
 } as const satisfies Record<string, { status: number; message: string }>
 
