@@ -55,7 +55,7 @@ describe('doubles', () => {
     2 / 3,
   ]
   const all = [...samples, ...doubles(2_000).filter(Number.isFinite)]
-  const rows = `(SELECT unnest([${all.map((value) => `'${value}'`).join(', ')}])::DOUBLE AS v)`
+  const rows = `(SELECT unnest([${all.map((value) => (Object.is(value, -0) ? "'-0'" : `'${value}'`)).join(', ')}])::DOUBLE AS v)`
 
   test('keep every bit on the wire', async () => {
     const wire = await texts(`SELECT ${wireExpression('v', 'double')} FROM ${rows}`)

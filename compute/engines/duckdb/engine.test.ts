@@ -38,7 +38,8 @@ describe('plan', () => {
       { name: 'day', type: 'date' },
       { name: 'total', type: 'double' },
     ])
-    expect(planned.parameters).toEqual(['DATE', 'DECIMAL(10,2)', 'BIGINT'])
+    expect(planned.parameters).toBeNull()
+    expect((await plan("SELECT day FROM 'days.csv' WHERE day >= $1 LIMIT $2", null)).parameters).toEqual(['DATE', 'BIGINT'])
     expect((await plan(ENDLESS, null)).columns).toEqual([{ name: 'n', type: 'long' }])
   })
 

@@ -4,7 +4,7 @@ import type { Lease } from '../../../edge/contract/node.ts'
 import type { Argument } from '../../../edge/contract/tasks.ts'
 import { engineFault } from '../../duckdb/faults.ts'
 import type { DuckdbPool } from '../../duckdb/pool.ts'
-import type { BoundValue, DescribedColumn } from '../../duckdb/protocol.ts'
+import type { BoundValue, DescribedColumn, Described as DescribedStatement } from '../../duckdb/protocol.ts'
 import type { DuckdbSession } from '../../duckdb/session.ts'
 import { keptColumns } from '../../results/columns.ts'
 import { materialise } from '../../results/materialise.ts'
@@ -47,7 +47,7 @@ const spellings = async (folder: string): Promise<string[]> => {
 /** Describes a statement with its arguments. Throws EngineFault. */
 const describeTask = async (session: DuckdbSession, task: SqlTask, args: readonly Argument[]): Promise<Described> => {
   const first = await session.describe(task.sql, null)
-  if (first.columns !== null) return { columns: first.columns, values: [] }
+  if (first.parameters.length === 0) return { columns: first.columns ?? [], values: [] }
   const values = boundArguments(args, task.params, first.parameters)
   const { columns } = await session.describe(task.sql, values)
   return { columns: columns ?? [], values }
@@ -70,17 +70,7 @@ export class DuckdbEngine implements Engine {
     const sandbox = { folder: task.folder, allowed: await this.#allowed }
     return this.#pool.use(sandbox, signal, async (session) => {
       const first = await session.describe(task.sql, null)
-      let described = first.columns
-      if (described === null) {
-        const values = args === null ? typedPlaces(task.params, first.parameters) : boundArguments(args, task.params, first.parameters)
-        if (values === null)
-          throw engineFault(
-            'arguments',
-            'needs_arguments',
-            'the columns depend on the arguments: declare them by "-- param: NAME TYPE" to know them earlier',
-          )
-        described = (await session.describe(task.sql, values)).columns ?? []
-      }
+      const described = await this.#describe(session, task, args, first)
       return {
         columns: this.#kept(described, task),
         parameters: this.#parameters(first.parameters),
@@ -88,6 +78,19 @@ export class DuckdbEngine implements Engine {
         estimatedBytes: null,
       }
     })
+  }
+
+  /** Columns without arguments come from stand-ins of the declared types, else from DuckDB where it can tell. */
+  async #describe(session: DuckdbSession, task: SqlTask, args: Argument[] | null, first: DescribedStatement): Promise<DescribedColumn[]> {
+    if (first.parameters.length === 0) return first.columns ?? []
+    const values = args === null ? typedPlaces(task.params, first.parameters) : boundArguments(args, task.params, first.parameters)
+    if (values !== null) return (await session.describe(task.sql, values)).columns ?? []
+    if (first.columns !== null) return first.columns
+    throw engineFault(
+      'arguments',
+      'needs_arguments',
+      'the columns depend on the arguments: declare them by "-- param: NAME TYPE" to know them earlier',
+    )
   }
 
   #kept(described: DescribedColumn[], task: SqlTask): Plan['columns'] {
