@@ -97,8 +97,9 @@ export const r2Objects = (env: Env): ObjectsPort => {
           if (inline.parquet.length !== file.bytes)
             return `file ${file.n} was announced with ${file.bytes} bytes and has ${inline.parquet.length}`
           const { parquet } = inline
-          const wrong = await checkFooter(async (start, end) => parquet.slice(start, end), file.bytes, manifest.schema, file.rows)
-          if (wrong !== null) return `file ${file.n}: ${wrong}`
+          const read = async (offset: number, length: number): Promise<Uint8Array> => parquet.slice(offset, offset + length)
+          const checked = await checkFooter(read, file.bytes, manifest.schema, file.rows)
+          if (!checked.ok) return `file ${file.n}: ${checked.detail}`
           continue
         }
         if (family === null) return `file ${file.n} has no place`
@@ -111,13 +112,13 @@ export const r2Objects = (env: Env): ObjectsPort => {
         const head = await env.RESULTS.head(key)
         if (!head) return `file ${file.n} was not uploaded`
         if (head.size !== file.bytes) return `file ${file.n} was announced with ${file.bytes} bytes and has ${head.size}`
-        const read = async (start: number, end: number): Promise<Uint8Array> => {
-          const body = await env.RESULTS.get(key, { range: { offset: start, length: end - start } })
+        const read = async (offset: number, length: number): Promise<Uint8Array> => {
+          const body = await env.RESULTS.get(key, { range: { offset, length } })
           if (!body || !('arrayBuffer' in body)) throw new Error(`${key} went away`)
           return new Uint8Array(await body.arrayBuffer())
         }
-        const wrong = await checkFooter(read, file.bytes, manifest.schema, file.rows)
-        if (wrong !== null) return `file ${file.n}: ${wrong}`
+        const checked = await checkFooter(read, file.bytes, manifest.schema, file.rows)
+        if (!checked.ok) return `file ${file.n}: ${checked.detail}`
       }
       const rows = manifest.files.reduce((sum, file) => sum + file.rows, 0)
       return rows === manifest.rows ? null : `the completion says ${manifest.rows} rows, its files ${rows}`
