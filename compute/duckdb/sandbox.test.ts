@@ -1,9 +1,11 @@
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { EngineFault } from '../engines/engine.ts'
 import { DuckdbPool } from './pool.ts'
+
+setDefaultTimeout(60_000)
 
 let root: string
 let pool: DuckdbPool

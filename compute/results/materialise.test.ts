@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { mkdtemp, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { asyncBufferFromFile, parquetReadObjects } from 'hyparquet'
@@ -9,6 +9,8 @@ import { quoteText } from '../duckdb/sql.ts'
 import { JOB, TENANT, type TryOut, tryOut, withIds } from '../engines/duckdb/try-out.ts'
 import { EngineFault, type Produced } from '../engines/engine.ts'
 import { materialise } from './materialise.ts'
+
+setDefaultTimeout(60_000)
 
 let out: TryOut
 beforeAll(async () => {

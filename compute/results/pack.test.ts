@@ -1,8 +1,10 @@
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { join } from 'node:path'
 import { quoteText } from '../duckdb/sql.ts'
 import { type TryOut, tryOut } from '../engines/duckdb/try-out.ts'
 import { makePack } from './pack.ts'
+
+setDefaultTimeout(60_000)
 
 let out: TryOut
 beforeAll(async () => {

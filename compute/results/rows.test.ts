@@ -1,7 +1,9 @@
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import type { Column, ColumnType } from '../../edge/contract/columns.ts'
 import { type TryOut, tryOut } from '../engines/duckdb/try-out.ts'
 import { csvExpression, csvHeader, csvRowExpression, wireExpression, wireRowExpression } from './rows.ts'
+
+setDefaultTimeout(60_000)
 
 let out: TryOut
 beforeAll(async () => {

@@ -1,9 +1,11 @@
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Argument, Param } from '../../../edge/contract/tasks.ts'
 import { EngineFault } from '../engine.ts'
 import { EMBEDDED, JOB, sqlTask, TENANT, type TryOut, tryOut } from './try-out.ts'
+
+setDefaultTimeout(60_000)
 
 let out: TryOut
 beforeAll(async () => {
