@@ -132,7 +132,7 @@ export const startSystem = async (options: SystemOptions): Promise<System> => {
     const launch = (name: string, tokenFile: string, one: Omit<NodeOptions, 'name'>): SupervisedChild => {
       const config = one.config === undefined ? options.config : one.config
       const args = [join(ROOT, 'compute/main.ts'), '--edge', origin, '--token-file', tokenFile, '--name', name]
-      for (const tasks of one.folders ?? options.tasks ?? [join(ROOT, 'tasks')]) args.push('--tasks', tasks)
+      const tasks = (one.folders ?? options.tasks ?? [join(ROOT, 'tasks')]).join(',')
       for (const queue of one.queues ?? []) args.push('--queue', queue)
       if (one.slots !== undefined) args.push('--slots', String(one.slots))
       if (config) args.push('--config', config)
@@ -140,7 +140,14 @@ export const startSystem = async (options: SystemOptions): Promise<System> => {
       const child = supervise({
         command: bun,
         args,
-        env: { ...process.env, ...options.env, ...one.env, SCARAB_DRAIN_SECONDS: String(drainSeconds), [INSTANCE_VARIABLE]: folder.path },
+        env: {
+          ...process.env,
+          SCARAB_TASKS: tasks,
+          ...options.env,
+          ...one.env,
+          SCARAB_DRAIN_SECONDS: String(drainSeconds),
+          [INSTANCE_VARIABLE]: folder.path,
+        },
         log: join(logs, `node-${name}.log`),
         finalCodes: [NODE_GIVES_UP],
         died: (why, pauseMs) => {
