@@ -10,6 +10,7 @@ import { faultOf, PackUnusable } from './faults.ts'
 import { Outlet } from './outlet.ts'
 import type { ChildAnswer, FromSandbox, SandboxSettings, SliceTask, ToSandbox } from './protocol.ts'
 import { Relation } from './relation.ts'
+import { refuseSystemCalls } from './syscalls.ts'
 
 /** Results kept open. */
 const MAX_OPEN_RESULTS = 3
@@ -33,6 +34,8 @@ const reservedBytes = (): number => {
   return Number(/^VmData:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? 0) * 1024
 }
 limitProcess(settings.parent, reservedBytes() + settings.processLimitBytes)
+// After the imports: loading DuckDB's library is over.
+if (!refuseSystemCalls() && process.platform === 'linux') console.error('slices: this kernel takes no seccomp filter')
 
 const send = (message: FromSandbox): void => {
   process.send?.(message)

@@ -66,6 +66,10 @@ export class Sandbox {
     this.exited = this.#process.exited.then(() => this.#ended())
   }
 
+  get pid(): number {
+    return this.#process.pid
+  }
+
   get alive(): boolean {
     return this.#death === null
   }
