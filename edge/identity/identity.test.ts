@@ -25,7 +25,7 @@ const jwk = async (name: string, more: object = {}) => ({ ...(await exportJWK(pa
 /** An issuer, a Directory and a Worker in one: counts what the issuer is asked. */
 const world = (config: Partial<IssuerConfig> = {}) => {
   const issuer = IssuerConfig.parse({ issuer: ISSUER, jwks_uri: `${ISSUER}/keys`, algorithms: ['ES256'], tenants: 'any', ...config })
-  const state = { now: START, published: [] as unknown[], fetches: 0, loads: 0, down: false }
+  const state = { now: START, published: [] as unknown[], fetches: 0, loads: 0, down: false, gate: Promise.resolve() }
   const stored = new Map<string, KeySet>()
   const now = () => state.now
   const directory = new IssuerKeys({
@@ -33,6 +33,7 @@ const world = (config: Partial<IssuerConfig> = {}) => {
     stored: { read: (name) => stored.get(name) ?? null, write: (name, set) => void stored.set(name, set) },
     fetchKeys: async () => {
       state.fetches += 1
+      await state.gate
       if (state.down) throw new Error('connection refused')
       return { keys: state.published }
     },
@@ -281,9 +282,23 @@ describe('keys', () => {
   it('are fetched once for a hundred cold Workers', async () => {
     const { state, worker } = await ready()
     const text = await token()
-    const answers = await Promise.all(Array.from({ length: 100 }, () => codeOf(worker(), text)))
+    const gate = Promise.withResolvers<void>()
+    state.gate = gate.promise
+    const workers = Array.from({ length: 100 }, worker)
+    // The issuer answers only when all hundred have asked.
+    for (const each of workers) {
+      const { keys } = each
+      each.keys = {
+        resolver: (issuer, kid) => {
+          const resolved = keys.resolver(issuer, kid)
+          if (state.loads === 100) gate.resolve()
+          return resolved
+        },
+      }
+    }
+    const answers = await Promise.all(workers.map((each) => codeOf(each, text)))
     expect(new Set(answers)).toEqual(new Set(['ok']))
-    expect(state.fetches).toBe(1)
+    expect(state).toMatchObject({ loads: 100, fetches: 1 })
   })
 
   it('rotate: a new key works after the cooldown, the old one until it is withdrawn', async () => {
@@ -305,12 +320,15 @@ describe('keys', () => {
   })
 
   it('that are unknown cause one request in a cooldown, and not even a question to the Directory', async () => {
-    const { deps, state } = await ready()
+    const { deps, state, worker } = await ready()
     await codeOf(deps, await token())
     expect([state.fetches, state.loads]).toEqual([1, 1])
     const unknown = await Promise.all(Array.from({ length: 200 }, (_, n) => token({}, { header: { kid: `x${n}` } })))
     for (const text of unknown) expect(await codeOf(deps, text)).toBe('invalid_token')
     expect([state.fetches, state.loads]).toEqual([1, 1])
+    // Workers that know nothing yet do ask the Directory, which asks nobody.
+    for (const text of unknown.slice(0, 20)) expect(await codeOf(worker(), text)).toBe('invalid_token')
+    expect([state.fetches, state.loads]).toEqual([1, 21])
     state.now += COOLDOWN_SECONDS * 1_000
     for (const text of unknown) expect(await codeOf(deps, text)).toBe('invalid_token')
     expect(state.fetches).toBe(2)
