@@ -30,6 +30,7 @@ export class Collector {
   #kept: Uint8Array[] = []
   #keptBytes = 0
   #discarding = false
+  #ended = false
   #told = 0
   readonly #columns: readonly ResultColumn[]
   readonly #folder: string
@@ -55,8 +56,15 @@ export class Collector {
   fail(failure: EngineFault): void {
     if (this.failure) return
     this.failure = failure
+    // Behind its end the connection serves somebody else: there is nothing to stop any more.
+    if (this.#ended) return
     this.discard()
     this.#failed()
+  }
+
+  /** The query is over and its connection no longer ours. */
+  end(): void {
+    this.#ended = true
   }
 
   row(bytes: Uint8Array, start: number, end: number): void {
@@ -88,9 +96,11 @@ export class Collector {
   toSpool(): CsvSpool {
     const spool = new CsvSpool(join(this.#folder, 'spool.csv'), this.#columns, {
       pause: () => {
-        if (!this.#discarding) this.#connection.pause()
+        if (!this.#discarding && !this.#ended) this.#connection.pause()
       },
-      resume: () => this.#connection.resume(),
+      resume: () => {
+        if (!this.#ended) this.#connection.resume()
+      },
       misfit: (misfit) => this.fail(misfitFault(misfit)),
     })
     this.spool = spool

@@ -85,8 +85,11 @@ describe('types', () => {
     const select = [...names, 'tenant_id', 'run_date'].join(', ')
     expect(await pg.read(short, select)).toEqual(await pg.read(long, select))
     const bounds = (ran: typeof short) => ran.produced.files[0]?.stats.filter((stat) => stat.field >= 4 && stat.field < 4 + names.length)
-    // Real and double hold a NaN or not: the long way cannot count them. Sizes are the writers' own.
-    const comparable = (ran: typeof short) => bounds(ran)?.map(({ bytes: _, nans: __, ...rest }) => rest)
+    // DuckDB says whether there is a NaN, not how many, and writes the shortest text of a real. Sizes are the writers' own.
+    const real = new Set(short.run.schema.columns.filter((column) => column.type === 'float').map((column) => column.id))
+    const bound = (field: number, text: string | null) => (text !== null && real.has(field) ? String(Math.fround(Number(text))) : text)
+    const comparable = (ran: typeof short) =>
+      bounds(ran)?.map(({ field, values, nulls, min, max }) => ({ field, values, nulls, min: bound(field, min), max: bound(field, max) }))
     expect(comparable(short)).toEqual(comparable(long) as never)
   })
 
@@ -269,12 +272,8 @@ describe('NULL and empty text', () => {
       `select case g % 4 when 0 then null when 1 then '' when 2 then E'\\n' else 'x' end as v from generate_series(1, 10000) as g`,
     )
     expect(ran.produced.rows).toBe(10_000)
-    expect(ran.produced.inline).toBeNull()
-    const [[nulls, empty, breaks]] = (await pg.read(
-      ran,
-      `count(*) filter (v is null), count(*) filter (v = ''), count(*) filter (v = e'\\n')`,
-    )) as never[][][]
-    expect([nulls, empty, breaks].map(Number)).toEqual([2_500, 2_500, 2_500])
+    const counts = await pg.read(ran, `count(*) filter (v is null)::int, count(*) filter (v = '')::int, count(*) filter (v = e'\\n')::int`)
+    expect(counts).toEqual([[2_500, 2_500, 2_500]])
   })
 })
 

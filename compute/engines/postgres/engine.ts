@@ -48,7 +48,7 @@ const keyOf = (lease: Lease): string => `${lease.tenant}/${lease.job}/${lease.at
 
 /** What a run of the query at the server came to. */
 type Streamed =
-  | { kind: 'rows'; collector: Collector; version: string; pid: number }
+  | { kind: 'rows'; collector: Collector; columns: ResultColumn[]; version: string; pid: number }
   /** Nothing has been read; another connection, or preparing anew, may do. */
   | { kind: 'again' }
 
@@ -86,8 +86,7 @@ export class PostgresEngine implements Engine {
       signal.addEventListener('abort', stop, { once: true })
       try {
         const known = await at.describe(connection, task, statement.sql, statement.arity)
-        const columns = asColumns(at.columns(known, task.types))
-        return { columns, parameters: at.parameters(known), estimatedRows: null, estimatedBytes: null }
+        return { columns: asColumns(known.columns), parameters: at.parameters(known), estimatedRows: null, estimatedBytes: null }
       } finally {
         signal.removeEventListener('abort', stop)
         at.pool.release(connection)
@@ -166,9 +165,8 @@ export class PostgresEngine implements Engine {
         source.pool.release(borrowed.connection)
       })
       if (streamed.kind === 'again') continue
-      const { collector } = streamed
+      const { collector, columns } = streamed
       const engine = { name: this.name, version: streamed.version, query_id: String(streamed.pid) }
-      const columns = this.#columns(report)
       if (!collector.spool && isShort(columns)) {
         const short = shortResult(run, columns, collector.kept, engine)
         if (!short.ok) throw misfitFault(short.misfit)
@@ -176,11 +174,6 @@ export class PostgresEngine implements Engine {
       }
       return { ...(await this.#long(report, collector.spool ?? collector.toSpool(), collector)), engine }
     }
-  }
-
-  #columns({ run, source }: Report): ResultColumn[] {
-    const known = source.remembered(run.task)
-    return known ? source.columns(known, run.task.types) : []
   }
 
   async #onConnection(report: Report, { connection, reused }: Borrowed, mayRepeat: boolean): Promise<Streamed> {
@@ -192,40 +185,38 @@ export class PostgresEngine implements Engine {
       if (this.#wasStale(error, reused, mayRepeat)) return { kind: 'again' }
       throw error
     }
-    const columns = source.columns(known, run.task.types)
-    const drift = driftFrom(run.schema, asColumns(columns))
+    const drift = driftFrom(run.schema, asColumns(known.columns))
     if (drift !== null) throw fault('schema_drift', drift, 'schema')
     signal.throwIfAborted()
-    return this.#stream(report, { connection, reused }, known, columns, mayRepeat)
+    return this.#stream(report, { connection, reused }, known, mayRepeat)
   }
 
   #wasStale(error: unknown, reused: boolean, mayRepeat: boolean): boolean {
     return reused && mayRepeat && error instanceof ConnectionTrouble && error.kind === 'lost'
   }
 
-  async #stream(
-    report: Report,
-    { connection, reused }: Borrowed,
-    known: Known,
-    columns: ResultColumn[],
-    mayRepeat: boolean,
-  ): Promise<Streamed> {
+  async #stream(report: Report, { connection, reused }: Borrowed, known: Known, mayRepeat: boolean): Promise<Streamed> {
     const { run, hooks, signal, source, statement } = report
     const limitMs = run.maxRuntimeSeconds === null ? null : run.maxRuntimeSeconds * 1_000
-    const begun = performance.now()
+    const startedAt = performance.now()
+    let begun = false
     let stopping: Promise<Stopped> | null = null
     let changed = false
+    let complete = false
     const stop = () => {
       collector.discard()
       stopping ??= stopAtServer(connection, work)
     }
-    const collector = new Collector(columns, run.folder, connection, hooks, stop)
+    const collector = new Collector(known.columns, run.folder, connection, hooks, stop)
     hooks.started(String(connection.pid))
     const work: Promise<Ended> = runReport(connection, {
       sql: statement.sql,
       oids: known.oids,
       args: report.args,
       timeoutMs: limitMs,
+      begun: () => {
+        begun = true
+      },
       fields: (fields) => {
         changed = fields.length !== known.fields.length || fields.some((field, n) => !sameField(field, known.fields[n]))
         if (changed) collector.fail(fault('schema_drift', 'the statement yields other columns than it was described with', 'schema'))
@@ -246,7 +237,7 @@ export class PostgresEngine implements Engine {
           source.forget(run.task)
           return { kind: 'again' }
         }
-        const overdue = limitMs !== null && performance.now() - begun >= limitMs - CLOCK_SLACK_MS
+        const overdue = limitMs !== null && performance.now() - startedAt >= limitMs - CLOCK_SLACK_MS
         const context = {
           source: run.source,
           sql: statement.sql,
@@ -265,17 +256,19 @@ export class PostgresEngine implements Engine {
           `source "${run.source.name}": the server sent ${ended.rows ?? 'no count of'} rows and ${collector.rows} arrived`,
           'lost',
         )
-      return { kind: 'rows', collector, version: connection.version, pid: connection.pid }
+      collector.end()
+      complete = true
+      return { kind: 'rows', collector, columns: known.columns, version: connection.version, pid: connection.pid }
     } catch (error) {
       const stopped = await this.#settled(stopping)
       if (stopped && signal.aborted) this.#stoppedBy(run, stopped)
       if (stopped && limitMs !== null && !collector.failure && error instanceof ConnectionTrouble) throw limitFault(run)
-      if (!stopped && collector.rows === 0 && this.#wasStale(error, reused, mayRepeat)) return { kind: 'again' }
+      if (!stopped && !begun && this.#wasStale(error, reused, mayRepeat)) return { kind: 'again' }
       throw error
     } finally {
       clearTimeout(overtime)
       signal.removeEventListener('abort', stop)
-      if (collector.spool && (signal.aborted || collector.failure)) await discardSpool(collector.spool)
+      if (!complete && collector.spool) await discardSpool(collector.spool)
     }
   }
 

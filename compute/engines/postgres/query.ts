@@ -100,6 +100,8 @@ export interface Report {
   args: readonly (string | null)[]
   /** For the server's statement_timeout; null leaves the one of the role or the database. */
   timeoutMs: number | null
+  /** Called when the server has taken up the work: from then on a lost connection is a lost attempt. */
+  begun(): void
   /** Called when the statement was prepared anew, before its first row. */
   fields(fields: Field[]): void
   row(bytes: Uint8Array, start: number, end: number): void
@@ -120,6 +122,7 @@ export const runReport = async (connection: Connection, report: Report): Promise
     {
       row: report.row,
       message: (type, bytes, start, end) => {
+        if (type !== FROM_SERVER.error) report.begun()
         if (type === FROM_SERVER.bindComplete) ended.bound = true
         else if (type === FROM_SERVER.parseComplete && fresh) connection.statements.set(statementKey(report.sql, report.oids), name)
         else if (type === FROM_SERVER.rowDescription) report.fields(readFields(bytes, start))

@@ -12,6 +12,8 @@ import { type CatalogType, type ResultColumn, resultColumns, unknownOids } from 
 export interface Known extends Description {
   /** Types given to the server for each `$n`; empty: it finds out itself. */
   oids: readonly number[]
+  /** The fields as they are kept under the task's `types` directive. */
+  columns: ResultColumn[]
 }
 
 const OIDS: Record<ParamType, number> = {
@@ -79,21 +81,22 @@ export class PostgresSource {
   }
 
   #key(task: SqlTask): string {
-    return `${task.params.map((param) => param.type).join()}\n${task.sql}`
+    return `${task.params.map((param) => param.type).join()}\n${JSON.stringify(task.types)}\n${task.sql}`
   }
 
   /** Asks the server about a statement, and its catalogue about types that are not built in. Throws EngineFault and ConnectionTrouble. */
   async describe(connection: Connection, task: SqlTask, sql: string, arity: number): Promise<Known> {
-    const known = await this.#ask(connection, task, sql, arity)
-    if (known.fields.length === 0) throw fault('invalid_sql', 'the statement yields no columns: a report is one SELECT', 'sql')
-    const unknown = unknownOids(known.fields.map((field) => field.oid)).filter((oid) => !this.#catalog.has(oid))
+    const asked = await this.#ask(connection, task, sql, arity)
+    if (asked.fields.length === 0) throw fault('invalid_sql', 'the statement yields no columns: a report is one SELECT', 'sql')
+    const unknown = unknownOids(asked.fields.map((field) => field.oid)).filter((oid) => !this.#catalog.has(oid))
     if (unknown.length > 0) await this.#learn(connection, unknown)
+    const known = { ...asked, columns: this.#columns(asked, task.types) }
     if (this.#known.size >= MAX_DESCRIPTIONS) this.#known.clear()
     this.#known.set(this.#key(task), known)
     return known
   }
 
-  async #ask(connection: Connection, task: SqlTask, sql: string, arity: number): Promise<Known> {
+  async #ask(connection: Connection, task: SqlTask, sql: string, arity: number): Promise<Omit<Known, 'columns'>> {
     const inferred = await describe(connection, sql, [])
     const declared = declaredOids(task.params, arity)
     const open = inferred.ok
@@ -141,9 +144,9 @@ export class PostgresSource {
   }
 
   /** The columns as they are kept. Throws EngineFault (class `schema`) naming the one that cannot be. */
-  columns(known: Known, types: Record<string, string>): ResultColumn[] {
+  #columns(described: Description, types: Record<string, string>): ResultColumn[] {
     try {
-      return resultColumns(known.fields, types, this.#catalog)
+      return resultColumns(described.fields, types, this.#catalog)
     } catch (error) {
       if (error instanceof Unkeepable) throw fault('unkeepable_column', error.message, 'schema')
       throw error

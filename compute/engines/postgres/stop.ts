@@ -45,6 +45,8 @@ const lookAt = async (connection: Connection): Promise<Stopped> => {
  * on taking rows, for a server that is blocked on sending does not hear a cancel request.
  */
 export const stopAtServer = async (connection: Connection, work: Promise<unknown>): Promise<Stopped> => {
+  // A late cancel request must not hit the next query on this connection.
+  connection.tainted = true
   const settled = { is: false }
   const end = work.then(
     () => {
