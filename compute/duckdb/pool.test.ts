@@ -40,7 +40,7 @@ const faultOf = async (work: Promise<unknown>): Promise<EngineFault['failure']> 
 const abortWhenRunning = (controller: AbortController, session: DuckdbSession, sql: string): Promise<unknown> => {
   const running = session.run(sql)
   // Any message that the child answers after the statement was sent shows that it has taken the statement.
-  session.digest('/dev/null').then(
+  session.digest(import.meta.path).then(
     () => controller.abort(),
     () => controller.abort(),
   )

@@ -111,6 +111,18 @@ const TYPES: [sql: string, type: unknown, wire: unknown, text?: string][] = [
       { key: 'l', value: null },
     ],
   ],
+  [
+    "{'h': 1::HUGEINT, 'm': MAP {TIMESTAMP_NS '2024-01-01': [2::UHUGEINT, NULL]}}",
+    {
+      type: 'struct',
+      fields: [
+        { name: 'h', type: 'decimal(38,0)' },
+        { name: 'm', type: { type: 'map', key: 'timestamp', value: { type: 'list', element: 'decimal(38,0)' } } },
+      ],
+    },
+    { h: '1', m: [{ key: '2024-01-01T00:00:00.000000', value: ['2', null] }] },
+  ],
+  ['MAP {1: 2::HUGEINT}', { type: 'map', key: 'int', value: 'decimal(38,0)' }, [{ key: 1, value: '2' }]],
   ['[[1::HUGEINT], NULL, []]', { type: 'list', element: { type: 'list', element: 'decimal(38,0)' } }, [['1'], null, []]],
   [
     "[{'m': MAP {1: ['\\xFF'::BLOB]}}]",

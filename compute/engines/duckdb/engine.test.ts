@@ -113,6 +113,35 @@ describe('arguments', () => {
   })
 })
 
+describe('a source that is a database file', () => {
+  const path = () => join(out.root, 'shop.duckdb')
+  const source = () => ({ name: 'my "shop"', type: 'duckdb' as const, dsn: path(), maxActive: 2 })
+
+  test('is read by its tables, and only read', async () => {
+    const setup = [
+      `ATTACH '${path()}' AS shop`,
+      'CREATE TABLE shop.orders AS SELECT i AS id, i * 1.5 AS amount FROM range(10) t(i)',
+      'DETACH shop',
+    ]
+    await out.pool.use({ folder: '/', allowed: null, setup }, new AbortController().signal, async () => undefined)
+    const { produced } = await out.run('SELECT count(*) AS n, sum(amount) AS total FROM orders WHERE id >= $1', {
+      args: [5],
+      source: source(),
+    })
+    expect(produced.firstRows).toEqual([['5', '52.5']])
+    expect((await faultOf(out.run("COPY orders TO 'orders.csv'", { source: source() }))).class).toBe('sql')
+    expect((await faultOf(out.run(`SELECT * FROM '${join(out.root, 'secret.csv')}'`, { source: source() }))).class).toBe('sql')
+  })
+
+  test('that cannot be opened fails the source without telling its address', async () => {
+    const missing = { ...source(), dsn: join(out.root, 'none.duckdb') }
+    const failure = await faultOf(out.run('SELECT 1 AS a', { source: missing }))
+    expect(failure).toMatchObject({ class: 'source', code: 'source_error' })
+    expect(failure.message).toContain('(the dsn of my "shop")')
+    expect(failure.message).not.toContain(out.root)
+  })
+})
+
 describe('execute', () => {
   test('says when it began and what ran it', async () => {
     let started: string | null | undefined

@@ -6,6 +6,7 @@ import { engineFault } from '../../duckdb/faults.ts'
 import type { DuckdbPool } from '../../duckdb/pool.ts'
 import type { BoundValue, DescribedColumn, Described as DescribedStatement } from '../../duckdb/protocol.ts'
 import type { DuckdbSession } from '../../duckdb/session.ts'
+import { quoteName, quoteText } from '../../duckdb/sql.ts'
 import { keptColumns } from '../../results/columns.ts'
 import { materialise } from '../../results/materialise.ts'
 import { Unkeepable } from '../../results/types.ts'
@@ -44,6 +45,17 @@ const spellings = async (folder: string): Promise<string[]> => {
   return real === folder ? [folder] : [folder, real]
 }
 
+/** A source of type `duckdb` with a `dsn` is a database file: its tables are read, never written. */
+const attach = (source: Source): string[] =>
+  source.dsn === null ? [] : [`ATTACH ${quoteText(source.dsn)} AS ${quoteName(source.name)} (READ_ONLY)`, `USE ${quoteName(source.name)}`]
+
+/** A source's address stays on its node. */
+const withoutAddress = (error: unknown, source: Source): never => {
+  if (!(error instanceof EngineFault) || source.dsn === null || !error.failure.message.includes(source.dsn)) throw error
+  const message = error.failure.message.replaceAll(source.dsn, `(the dsn of ${source.name})`)
+  throw new EngineFault({ ...error.failure, message })
+}
+
 /** Describes a statement with its arguments. Throws EngineFault. */
 const describeTask = async (session: DuckdbSession, task: SqlTask, args: readonly Argument[]): Promise<Described> => {
   const first = await session.describe(task.sql, null)
@@ -53,7 +65,7 @@ const describeTask = async (session: DuckdbSession, task: SqlTask, args: readonl
   return { columns: columns ?? [], values }
 }
 
-/** The embedded DuckDB: reads files in allowed folders, in a sandboxed child process. */
+/** DuckDB: reads files in allowed folders, or one database file, in a sandboxed child process. */
 export class DuckdbEngine implements Engine {
   readonly name = 'duckdb'
   readonly #pool: DuckdbPool
@@ -66,9 +78,9 @@ export class DuckdbEngine implements Engine {
   }
 
   /** Without arguments, throws EngineFault `needs_arguments` (class `arguments`) where the columns depend on them. */
-  async plan(task: SqlTask, args: Argument[] | null, _source: Source, signal: AbortSignal): Promise<Plan> {
-    const sandbox = { folder: task.folder, allowed: await this.#allowed }
-    return this.#pool.use(sandbox, signal, async (session) => {
+  async plan(task: SqlTask, args: Argument[] | null, source: Source, signal: AbortSignal): Promise<Plan> {
+    const sandbox = { folder: task.folder, allowed: await this.#allowed, setup: attach(source) }
+    const planned = this.#pool.use(sandbox, signal, async (session) => {
       const first = await session.describe(task.sql, null)
       const described = await this.#describe(session, task, args, first)
       return {
@@ -78,6 +90,7 @@ export class DuckdbEngine implements Engine {
         estimatedBytes: null,
       }
     })
+    return planned.catch((error: unknown) => withoutAddress(error, source))
   }
 
   /** Columns without arguments come from stand-ins of the declared types, else from DuckDB where it can tell. */
@@ -115,7 +128,7 @@ export class DuckdbEngine implements Engine {
     const limit = run.maxRuntimeSeconds === null ? null : AbortSignal.timeout(run.maxRuntimeSeconds * 1_000)
     const stop = limit === null ? signal : AbortSignal.any([signal, limit])
     const folders = await spellings(run.folder)
-    const sandbox = { folder: run.task.folder, allowed: [...(await this.#allowed), ...folders] }
+    const sandbox = { folder: run.task.folder, allowed: [...(await this.#allowed), ...folders], setup: attach(run.source) }
     let how: 'interrupted' | 'killed' | null = null
     try {
       const produced = await this.#pool.use(
@@ -145,7 +158,7 @@ export class DuckdbEngine implements Engine {
           'max_runtime',
           `the statement was stopped after ${run.maxRuntimeSeconds} seconds, the task's max_runtime`,
         )
-      throw error
+      return withoutAddress(error, run.source)
     }
   }
 

@@ -80,6 +80,7 @@ export interface RunMore {
   signal?: AbortSignal
   hooks?: RunHooks
   maxRuntimeSeconds?: number
+  source?: Source
 }
 
 export const tryOut = async (): Promise<TryOut> => {
@@ -92,14 +93,15 @@ export const tryOut = async (): Promise<TryOut> => {
     const task = sqlTask(sql, folder, more)
     const signal = more.signal ?? new AbortController().signal
     const args = more.args ?? []
-    const schema = more.schema ?? withIds((await engine.plan(task, args, EMBEDDED, signal)).columns)
+    const source = more.source ?? EMBEDDED
+    const schema = more.schema ?? withIds((await engine.plan(task, args, source, signal)).columns)
     const of: Run = {
       tenant: TENANT,
       job: JOB,
       attempt: 1,
       task,
       args,
-      source: EMBEDDED,
+      source,
       schema,
       runDate: '2026-11-21',
       folder: await mkdtemp(join(root, 'run-')),
