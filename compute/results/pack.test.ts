@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
+import { createDuckDB, NODE_RUNTIME, VoidLogger } from '@duckdb/duckdb-wasm/blocking'
 import { quoteText } from '../duckdb/sql.ts'
 import { type TryOut, tryOut } from '../engines/duckdb/try-out.ts'
 import { makePack } from './pack.ts'
@@ -60,6 +61,24 @@ describe('a pack', () => {
       makePack(session, produced.files, schema, path),
     )
     expect(await inPack(path, "SELECT string_agg(i::VARCHAR, ' ') FROM result")).toEqual([['2 5 8 1 4 7 0 3 6']])
+  })
+
+  test('opens in the stock DuckDB-WASM that browsers get', async () => {
+    const { produced, schema } = await out.run("SELECT i, {'a': [i::HUGEINT]} AS s, 'é' || i AS t FROM range(5000) r(i)")
+    const path = join(out.root, 'browser.duckdb')
+    await out.pool.use({ folder: '/', allowed: null }, new AbortController().signal, (session) =>
+      makePack(session, produced.files, schema, path),
+    )
+    const dist = dirname(require.resolve('@duckdb/duckdb-wasm/dist/duckdb-node-blocking.cjs'))
+    const bundle = (name: string) => ({ mainModule: join(dist, `duckdb-${name}.wasm`), mainWorker: '' })
+    const wasm = await createDuckDB({ mvp: bundle('mvp'), eh: bundle('eh') }, new VoidLogger(), NODE_RUNTIME)
+    await wasm.instantiate(() => undefined)
+    wasm.registerFileBuffer('browser.duckdb', await Bun.file(path).bytes())
+    const connection = wasm.connect()
+    connection.query("ATTACH 'browser.duckdb' AS p (READ_ONLY)")
+    const answer = connection.query('SELECT count(*)::INT AS n, max(t) AS t, sum(s.a[1])::DOUBLE AS a FROM p.result')
+    expect(answer.toArray().map((row) => row.toJSON())).toEqual([{ n: 5000, t: 'é999', a: 12_497_500 }])
+    connection.close()
   })
 
   test('of an empty result is an empty table', async () => {
