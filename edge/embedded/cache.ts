@@ -4,6 +4,7 @@ import { join, relative } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { z } from 'zod'
 import { ROOT } from './runtimes.mjs'
+import { StartFault } from './settings.ts'
 
 /**
  * What the launcher builds (the Worker's bundle, the page) is kept by the hash of what it was built from, beside the
@@ -46,8 +47,10 @@ const Inputs = z.object({ inputs: z.array(z.string()), hash: z.string(), file: z
 export const workerBundle = async (main: string, cache: string): Promise<string> => {
   const entry = relative(ROOT, main)
   const note = join(cache, `worker-${createHash('sha256').update(main).digest('hex').slice(0, 8)}.json`)
+  let older: string | null = null
   try {
     const kept = Inputs.parse(JSON.parse(readFileSync(note, 'utf8')))
+    older = kept.file
     if (hashFiles(kept.inputs, entry) === kept.hash) return readFileSync(join(cache, kept.file), 'utf8')
   } catch {
     // Nothing kept yet, or damaged: build it.
@@ -69,6 +72,8 @@ export const workerBundle = async (main: string, cache: string): Promise<string>
     write: false,
     outfile: 'worker.mjs',
     logLevel: 'silent',
+  }).catch((fault: unknown) => {
+    throw new StartFault(`the Worker could not be bundled: ${fault instanceof Error ? fault.message : String(fault)}`)
   })
   const text = built.outputFiles[0]?.text ?? ''
   const inputs = Object.keys(built.metafile.inputs).filter((path) => !path.includes('node_modules/'))
@@ -78,8 +83,35 @@ export const workerBundle = async (main: string, cache: string): Promise<string>
     const file = `worker-${hash}.mjs`
     putFile(join(cache, file), text)
     putFile(note, JSON.stringify({ inputs, hash, file }))
+    if (older !== null && older !== file) rmSync(join(cache, older), { force: true })
   }
   return text
+}
+
+const WorkerSettings = z.object({
+  /** Absolute path of the Worker's entry module. */
+  main: z.string(),
+  /** Miniflare's options for the Worker, but for its code. */
+  options: z.record(z.string(), z.unknown()),
+})
+export type WorkerSettings = z.infer<typeof WorkerSettings>
+
+/** What wrangler.toml says, in Miniflare's words. Kept, because loading wrangler takes longer than all the rest of a start. Throws `StartFault`. */
+export const workerSettings = async (toml: string, cache: string): Promise<WorkerSettings> => {
+  const hash = hashFiles([relative(ROOT, toml), LOCK_FILE], toml)
+  const kept = join(cache, `settings-${hash}.json`)
+  try {
+    return WorkerSettings.parse(JSON.parse(readFileSync(kept, 'utf8')))
+  } catch {
+    // Not kept yet: ask wrangler.
+  }
+  const { unstable_getMiniflareWorkerOptions, unstable_readConfig } = await import('wrangler')
+  const { workerOptions, main } = unstable_getMiniflareWorkerOptions(toml)
+  if (!main) throw new StartFault(`${toml} names no main module`)
+  const name = unstable_readConfig({ config: toml }).name
+  const settings: WorkerSettings = { main, options: { ...workerOptions, ...(name ? { name } : {}) } }
+  putFile(kept, JSON.stringify(settings))
+  return settings
 }
 
 /** Builds the page (`web/build.mjs`), unless it stands already. Returns its folder. */
@@ -90,9 +122,17 @@ export const pageFolder = async (cache: string, say: (line: string) => void): Pr
   if (hash !== null && existsSync(join(target, 'index.html'))) return target
   say('building the page …')
   const draft = join(cache, `draft-${randomBytes(6).toString('hex')}`)
-  await buildWebPage({ outdir: draft, cacheDir: cache })
-  for (const name of readdirSync(cache)) {
-    if (name.startsWith('page-') && name !== `page-${hash}`) rmSync(join(cache, name), { recursive: true, force: true })
+  const older = readdirSync(cache).filter((name) => name.startsWith('page-'))
+  try {
+    await buildWebPage({ outdir: draft, cacheDir: cache })
+  } catch (fault) {
+    rmSync(draft, { recursive: true, force: true })
+    const [last] = older
+    const why = `the page could not be built: ${fault instanceof Error ? fault.message : String(fault)}`
+    if (last === undefined) throw new StartFault(why)
+    // Somebody is at work on the page: the rest need not wait for it.
+    say(`${why}\nscarab: serving the page that was built before`)
+    return join(cache, last)
   }
   try {
     renameSync(draft, target)
@@ -101,6 +141,8 @@ export const pageFolder = async (cache: string, say: (line: string) => void): Pr
     rmSync(draft, { recursive: true, force: true })
     if (!existsSync(join(target, 'index.html'))) throw fault
   }
+  // A running instance may still serve the newest of the others.
+  for (const name of older.slice(0, -1)) rmSync(join(cache, name), { recursive: true, force: true })
   return target
 }
 

@@ -2,6 +2,7 @@ import { createWriteStream, mkdirSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import type { V4WorkerOptions } from 'miniflare'
+import type { WorkerSettings } from './cache.ts'
 import { ROOT } from './runtimes.mjs'
 import { StartFault } from './settings.ts'
 
@@ -17,8 +18,8 @@ export interface EmbeddedEdge {
 }
 
 export interface EdgeOptions {
-  /** Absolute path of wrangler.toml. */
-  toml: string
+  /** What wrangler.toml says. */
+  settings: Promise<WorkerSettings>
   port: number
   /** Where Durable Objects and R2 lie. */
   persist: string
@@ -49,6 +50,17 @@ export const claimPort = (port: number): Promise<number> =>
     })
   })
 
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+
+/** Miniflare ends the process at once on a signal, which would cut our drain short: its listeners go, those of others stay. */
+const rememberSignals = (): (() => void) => {
+  const before = SIGNALS.map((signal) => new Set(process.listeners(signal)))
+  return () => {
+    for (const [index, signal] of SIGNALS.entries())
+      for (const listener of process.listeners(signal)) if (!before[index]?.has(listener)) process.off(signal, listener)
+  }
+}
+
 type Buckets = V4WorkerOptions['r2Buckets']
 type Credentials = { accessKeyId: string; secretAccessKey: string }
 
@@ -65,23 +77,22 @@ const ASSETS_WORKER = 'scarab-assets'
 const ASSETS_SCRIPT = 'export default { fetch: (request, env) => env.FILES.fetch(request) }'
 
 /**
- * Starts Miniflare with the settings of wrangler.toml. The Worker listens on a direct socket: Miniflare's entry worker
+ * Starts Miniflare with the settings of wrangler.toml.  The Worker listens on a direct socket: Miniflare's entry worker
  * costs it 40 % of its jobs a second. Assets live in a worker of their own for the same reason: their router would
  * otherwise stand before every request.
  */
 export const startEdge = async (options: EdgeOptions): Promise<EmbeddedEdge> => {
-  const [{ unstable_getMiniflareWorkerOptions }, { Miniflare, convertV4MiniflareOptions, Log, LogLevel }] = await Promise.all([
-    import('wrangler'),
+  const keepSignals = rememberSignals()
+  const [{ Miniflare, convertV4MiniflareOptions, Log, LogLevel }, described, page] = await Promise.all([
     import('miniflare'),
+    options.settings,
+    options.page,
   ])
-  const { workerOptions, externalWorkers, main } = unstable_getMiniflareWorkerOptions(options.toml)
-  if (!main) throw new StartFault(`${options.toml} names no main module`)
-  const [script, page] = await Promise.all([options.bundle(main), options.page])
+  const script = await options.bundle(described.main)
 
   mkdirSync(options.logs, { recursive: true })
   const log = createWriteStream(join(options.logs, 'edge.log'), { flags: 'a', mode: 0o600 })
-  // As a whole again: wrangler's own type has lost the names of the settings.
-  const whole: V4WorkerOptions = { ...workerOptions, modules: [{ type: 'ESModule', path: 'worker.mjs', contents: script }] }
+  const whole: V4WorkerOptions = { ...described.options, modules: [{ type: 'ESModule', path: 'worker.mjs', contents: script }] }
   const { assets, ...settings } = whole
   const edgeWorker: V4WorkerOptions = {
     ...settings,
@@ -111,10 +122,11 @@ export const startEdge = async (options: EdgeOptions): Promise<EmbeddedEdge> => 
       unsafeLocalExplorer: false,
       unsafeObservability: false,
       telemetry: { enabled: false },
-      workers: [edgeWorker, ...(page ? [assetsWorker] : []), ...externalWorkers],
+      workers: [edgeWorker, ...(page ? [assetsWorker] : [])],
     }),
   )
   const entry = (await miniflare.ready).origin
+  keepSignals()
   return {
     origin: `http://127.0.0.1:${options.port}`,
     entry,

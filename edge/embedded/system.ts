@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { cacheFolder, pageFolder, workerBundle } from './cache.ts'
+import { cacheFolder, pageFolder, workerBundle, workerSettings } from './cache.ts'
 import { type SupervisedChild, supervise } from './child.ts'
 import { claimPort, type EmbeddedEdge, startEdge } from './edge.ts'
 import { openFolder, removeNote, writeNote, writePrivate } from './folder.ts'
@@ -166,7 +166,7 @@ export const startSystem = async (options: SystemOptions): Promise<System> => {
     // ---- the edge ------------------------------------------------------------------------------------------------
     const cache = cacheFolder(folder.path)
     const edge: EmbeddedEdge = await startEdge({
-      toml: options.toml ?? join(ROOT, 'wrangler.toml'),
+      settings: workerSettings(options.toml ?? join(ROOT, 'wrangler.toml'), cache),
       port,
       persist: folder.file('v3'),
       logs,
