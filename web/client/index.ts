@@ -7,11 +7,10 @@ import { isJob, isPage, isTask, type Job, type Page, type ResultDocument, type S
 export { cellText, tsv } from './csv.ts'
 export type { EngineAssets, QueryOptions } from './engine.ts'
 export { EngineError } from './engine.ts'
-export type { View } from './local.ts'
-export { MAX_SQL_ROWS, ViewError } from './local.ts'
 export { isAbort } from './queue.ts'
 export type { OpenOptions, Slice, SliceEvent } from './slice.ts'
 export type { ColumnSummary } from './stats.ts'
+export type { View } from './view.ts'
 export type { Watched, WatchOptions } from './watch.ts'
 export * from './wire.ts'
 
@@ -99,7 +98,10 @@ export const createClient = (options: ClientOptions): Client => {
     },
     watch: (id, watch) => watchJob(http, id, watch),
     result: (id, signal) => fetchDocument(http, id, signal),
-    warmUp: () => warmUp(assets()),
+    warmUp: () => {
+      warmUp(assets())
+      void import('./copy.ts')
+    },
     openResult: (ref, open = {}) => openResult(http, ref, { assets: assets(), ...open }),
   }
 }

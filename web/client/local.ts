@@ -3,31 +3,8 @@ import { quoted, type StructuredNormal } from '../../edge/contract/slice-sql.ts'
 import { columnOf, rowsOf } from './arrow.ts'
 import type { Engine, QueryOptions } from './engine.ts'
 import { positions, rowsAt, wholeSlice } from './sql.ts'
-import type { Cell, Column, Filter, Mode, ViewSpec } from './wire.ts'
-
-/** What a person looks at: columns, a number of rows, and any stretch of them. */
-export interface View {
-  readonly mode: Mode
-  readonly columns: Column[]
-  readonly count: number
-  /** The answer was cut at `MAX_SQL_ROWS`. */
-  readonly truncated: boolean
-  /** Rows `from` … `from + n - 1`, as far as there are any. */
-  page(from: number, n: number, options?: QueryOptions): Promise<Cell[][]>
-  /** Frees what the view holds in the engine. */
-  close(): void
-}
-
-/** A typed SELECT is kept as a table of the engine; above this it is cut, and says so. */
-export const MAX_SQL_ROWS = 2_000_000
-
-/** The request does not fit the result: which part, and why. */
-export class ViewError extends Error {
-  constructor(message: string) {
-    super(message)
-    this.name = 'ViewError'
-  }
-}
+import type { View } from './view.ts'
+import { type Cell, type Column, type Filter, MAX_SQL_ROWS, ViewError, type ViewSpec } from './wire.ts'
 
 type OnRows = (rows: Cell[][]) => void | Promise<void>
 const EXPORT_STEP_ROWS = 8_192

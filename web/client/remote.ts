@@ -1,5 +1,5 @@
 import type { Http } from './http.ts'
-import type { View } from './local.ts'
+import type { View } from './view.ts'
 import { type Cell, type Column, type ColumnType, isSliceAnswer, type ResultDocument, type SliceRequest, type ViewSpec } from './wire.ts'
 
 /** The server gives at most this many rows of a grouping or a SELECT at once (`MAX_SLICE_ROWS` of the contract). */

@@ -1,11 +1,12 @@
 import { csvHeader, csvRows } from './csv.ts'
 import { type Engine, type EngineAssets, giveBack, type QueryOptions, takeEngine, warmUp } from './engine.ts'
 import type { Http } from './http.ts'
-import { type Loaded, loadPack, loadParquet, loadRows, lock } from './load.ts'
-import { LocalCopy, type View } from './local.ts'
+import type { Loaded } from './load.ts'
+import type { LocalCopy } from './local.ts'
 import { isAbort } from './queue.ts'
 import { fixedView, previewView, remoteView } from './remote.ts'
-import { type ColumnSummary, summarise } from './stats.ts'
+import type { ColumnSummary } from './stats.ts'
+import type { View } from './view.ts'
 import {
   ApiError,
   type Cell,
@@ -59,6 +60,8 @@ export interface Slice {
   close(): void
 }
 
+const loadCopy = () => import('./copy.ts')
+
 const sleep = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds))
 
 const reportColumns = (document: ResultDocument): Column[] => {
@@ -68,7 +71,10 @@ const reportColumns = (document: ResultDocument): Column[] => {
 
 /** Opens a finished job's result: the first rows at once, the local copy as soon as it is here. */
 export const openResult = async (http: Http, ref: string | ResultDocument, options: OpenOptions): Promise<Slice> => {
-  if (options.mode !== 'remote') warmUp(options.assets)
+  if (options.mode !== 'remote') {
+    warmUp(options.assets)
+    void loadCopy()
+  }
   const document = typeof ref === 'string' ? await fetchDocument(http, ref, options.signal) : ref
   return new OpenSlice(http, document, options)
 }
@@ -141,7 +147,7 @@ class OpenSlice implements Slice {
     if (column === undefined) throw new Error(`there is no column ${JSON.stringify(name)}`)
     const copy = this.#copy
     if (copy === null) throw new Error('statistics need the local copy')
-    return summarise(copy, column, where, options)
+    return (await loadCopy()).summarise(copy, column, where, options)
   }
 
   async exportCsv(spec: ViewSpec, options: QueryOptions & { onProgress?: (rows: number) => void } = {}): Promise<Blob> {
@@ -226,6 +232,7 @@ class OpenSlice implements Slice {
         return this.#mode
       }
       const loaded = await plan(engine)
+      const { LocalCopy, lock } = await loadCopy()
       await lock(engine)
       if (gone()) {
         giveBack(engine, loaded.bytes)
@@ -248,6 +255,7 @@ class OpenSlice implements Slice {
   /** How the copy gets into the engine, or null where the server has to slice. */
   async #plan(): Promise<((engine: Engine) => Promise<Loaded>) | null> {
     const { mode, source, maxLocalBytes } = this.#options
+    const copy = await loadCopy()
     const context = (engine: Engine) => ({
       engine,
       http: this.#http,
@@ -259,17 +267,17 @@ class OpenSlice implements Slice {
     if (source !== 'parquet') {
       // An empty result has neither a file worth fetching nor rows: its columns are all there is.
       if (this.#document.inline || this.#document.rows === 0) {
-        return async (engine) => loadRows(context(engine), this.#document.rows === 0 ? [] : await this.#inlineRows())
+        return async (engine) => copy.loadRows(context(engine), this.#document.rows === 0 ? [] : await this.#inlineRows())
       }
       await this.#awaitPack()
       const { pack } = this.#document
       if (pack !== null) {
         if (mode !== 'local' && pack.bytes > (maxLocalBytes ?? MAX_LOCAL_PACK_BYTES)) return null
-        return (engine) => loadPack(context(engine), pack, this.#document.links.pack ?? `/v1/jobs/${this.#document.job}/result.duckdb`)
+        return (engine) => copy.loadPack(context(engine), pack, this.#document.links.pack ?? `/v1/jobs/${this.#document.job}/result.duckdb`)
       }
     }
     if (mode !== 'local' && this.#document.bytes > (maxLocalBytes ?? MAX_LOCAL_PARQUET_BYTES)) return null
-    return (engine) => loadParquet(context(engine))
+    return (engine) => copy.loadParquet(context(engine))
   }
 
   /** `succeeded` never waits for the pack, so a fresh result is asked for again until it has one. */

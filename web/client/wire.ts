@@ -88,6 +88,17 @@ export interface ViewSpec {
   sql?: string | undefined
 }
 
+/** A typed SELECT is kept as a table of the engine; above this it is cut, and says so. */
+export const MAX_SQL_ROWS = 2_000_000
+
+/** The request does not fit the result: which part, and why. */
+export class ViewError extends Error {
+  constructor(message: string) {
+    super(message)
+    this.name = 'ViewError'
+  }
+}
+
 /** Where a view's rows come from now. */
 export type Mode = 'preview' | 'remote' | 'local'
 

@@ -1,0 +1,131 @@
+import { cellText } from '../client/csv.ts'
+import type { Cell, Column, ColumnType } from '../client/wire.ts'
+
+/** How a cell is shown. `exact` is what a hover tells, where the text shows less. */
+export interface Shown {
+  text: string
+  kind: 'value' | 'null' | 'empty'
+  exact?: string
+}
+
+export const isNumber = (type: ColumnType): boolean =>
+  type === 'int' || type === 'long' || type === 'float' || type === 'double' || (typeof type === 'string' && type.startsWith('decimal'))
+
+/** Digits in groups of three, by text: a decimal of 38 digits never becomes a double. */
+export const grouped = (digits: string): string => {
+  const match = /^(-?)(\d+)(\.\d+)?$/.exec(digits)
+  if (match === null) return digits
+  const [, sign = '', whole = '', fraction = ''] = match
+  return `${sign === '-' ? '−' : ''}${whole.replace(/\B(?=(\d{3})+$)/g, ',')}${fraction}`
+}
+
+/** Doubles are shown with at most this many digits behind the point; a hover has them all. */
+export const MAX_FRACTION_DIGITS = 4
+
+/** How many digits behind the point a column of doubles needs, judged by some of its rows: so that its points stand in line. */
+export const fractionDigits = (cells: Cell[]): number => {
+  let most = 0
+  for (const cell of cells) {
+    if (typeof cell !== 'number' || Number.isInteger(cell)) continue
+    const text = String(cell)
+    if (text.includes('e')) return MAX_FRACTION_DIGITS
+    most = Math.max(most, text.length - text.indexOf('.') - 1)
+  }
+  return Math.min(most, MAX_FRACTION_DIGITS)
+}
+
+const zoned = new Intl.DateTimeFormat('sv-SE', {
+  year: 'numeric',
+  month: '2-digit',
+  day: '2-digit',
+  hour: '2-digit',
+  minute: '2-digit',
+  second: '2-digit',
+})
+
+const float = (value: number, digits: number): Shown => {
+  const size = Math.abs(value)
+  if (size !== 0 && (size >= 1e15 || size < 10 ** -MAX_FRACTION_DIGITS)) return { text: String(value).replace('-', '−'), kind: 'value' }
+  const text = value.toFixed(digits)
+  const exact = String(value)
+  return { text: grouped(text), kind: 'value', ...(Number(text) === value ? {} : { exact }) }
+}
+
+/** `2024-01-02T03:04:05.000006` → `2024-01-02 03:04:05.000006`, without a fraction that is all zeros. */
+const momentText = (text: string): string => text.replace('T', ' ').replace(/\.?0{6}$|(\.\d*?[1-9])0+$/, '$1')
+
+export const show = (cell: Cell, type: ColumnType, digits: number = MAX_FRACTION_DIGITS): Shown => {
+  if (cell === null) return { text: 'null', kind: 'null' }
+  if (cell === '') return { text: '', kind: 'empty' }
+  if (type === 'float' || type === 'double') return typeof cell === 'number' ? float(cell, digits) : { text: String(cell), kind: 'value' }
+  if (isNumber(type)) return { text: grouped(String(cell)), kind: 'value' }
+  if (type === 'timestamp') return { text: momentText(String(cell)), kind: 'value' }
+  if (type === 'time') return { text: String(cell).replace(/\.?0{6}$|(\.\d*?[1-9])0+$/, '$1'), kind: 'value' }
+  if (type === 'timestamptz') {
+    const at = new Date(String(cell))
+    return Number.isNaN(at.getTime())
+      ? { text: String(cell), kind: 'value' }
+      : { text: zoned.format(at), kind: 'value', exact: String(cell) }
+  }
+  const text = cellText(cell)
+  // One row of the grid is one line.
+  const line = text.replace(/[\r\n\t]+/g, ' ⏎ ')
+  return { text: line.length > 400 ? `${line.slice(0, 400)}…` : line, kind: 'value', ...(line === text ? {} : { exact: text }) }
+}
+
+export const count = (value: number): string => grouped(String(value))
+
+export const plural = (value: number, one: string, many = `${one}s`): string => `${count(value)} ${value === 1 ? one : many}`
+
+export const bytes = (value: number): string => {
+  if (value < 1024) return `${value} B`
+  const units = ['kB', 'MB', 'GB', 'TB']
+  let size = value
+  let unit = -1
+  while (size >= 1000 && unit < units.length - 1) {
+    size /= 1000
+    unit += 1
+  }
+  return `${size < 10 ? size.toFixed(1) : Math.round(size)} ${units[unit] ?? ''}`
+}
+
+export const duration = (milliseconds: number): string => {
+  if (milliseconds < 0) return '0 s'
+  if (milliseconds < 1_000) return `${Math.round(milliseconds)} ms`
+  const seconds = milliseconds / 1_000
+  if (seconds < 60) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`
+  const minutes = Math.floor(seconds / 60)
+  if (minutes < 60) return `${minutes} min ${Math.round(seconds % 60)} s`
+  const hours = Math.floor(minutes / 60)
+  return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} days`
+}
+
+const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' })
+const day = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' })
+const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'long' })
+
+/** When something was, as one would say it; `exactTime` is for the hover. */
+export const ago = (instant: string, now: number): string => {
+  const at = Date.parse(instant)
+  if (Number.isNaN(at)) return instant
+  const past = now - at
+  if (past < 5_000) return 'just now'
+  if (past < 60_000) return `${Math.floor(past / 1_000)} s ago`
+  if (past < 3_600_000) return `${Math.floor(past / 60_000)} min ago`
+  if (new Date(now).toDateString() === new Date(at).toDateString()) return `today, ${clock.format(at)}`
+  return `${day.format(at)}, ${clock.format(at)}`
+}
+
+export const exactTime = (instant: string): string => {
+  const at = Date.parse(instant)
+  return Number.isNaN(at) ? instant : `${full.format(at)} (${instant})`
+}
+
+/** Width of a column in pixels, from its name and some of its rows. */
+export const columnWidth = (column: Column, cells: Cell[], digits: number): number => {
+  const CHARACTER_PIXELS = 7.6
+  const PADDING_PIXELS = 28
+  let longest = column.name.length + 3
+  for (const cell of cells) longest = Math.max(longest, show(cell, column.type, digits).text.length)
+  return Math.round(Math.min(360, Math.max(72, longest * CHARACTER_PIXELS + PADDING_PIXELS)))
+}

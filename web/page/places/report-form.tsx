@@ -1,0 +1,182 @@
+import type { JSX } from 'preact'
+import { useState } from 'preact/hooks'
+import type { TaskInfo } from '../../client/wire.ts'
+import { argumentsOf, beginning, type Field, fieldsOf, problemOf } from '../arguments.ts'
+import { ago, bytes, duration, plural } from '../format.ts'
+import { Icon } from '../icons.tsx'
+import { putJob, runMilliseconds, runsOf } from '../library.ts'
+import { address, go } from '../route.ts'
+import { client } from '../session.ts'
+
+const Input = ({
+  field,
+  id,
+  text,
+  change,
+  described,
+}: {
+  field: Field
+  id: string
+  text: string
+  change: (text: string) => void
+  described: string
+}): JSX.Element => {
+  if (field.type === 'boolean')
+    return (
+      <select id={id} name={field.name} value={text} onChange={(event) => change(event.currentTarget.value)}>
+        <option value="true">true</option>
+        <option value="false">false</option>
+      </select>
+    )
+  const common = {
+    id,
+    name: field.name,
+    autocomplete: 'off',
+    value: text,
+    'aria-describedby': described,
+    onInput: (event: { currentTarget: HTMLInputElement }) => change(event.currentTarget.value),
+  }
+  if (field.type === 'date') return <input type="date" {...common} />
+  if (field.type === 'timestamp') return <input type="datetime-local" step={1} {...common} />
+  const numeric = field.type === 'int' || field.type === 'bigint' || field.type === 'double' || field.type === 'decimal'
+  return <input type="text" spellcheck={false} inputMode={numeric ? 'decimal' : 'text'} class={numeric ? 'right' : ''} {...common} />
+}
+
+/** What the last runs say about the next one: honest, for nothing else is known before it is planned. */
+const Estimate = ({ task }: { task: TaskInfo }): JSX.Element | null => {
+  const done = runsOf(task.name).filter((job) => job.state === 'succeeded')
+  const [last] = done
+  if (last === undefined) return <p class="quiet estimate">It has not run yet, so how long it takes is not known.</p>
+  const times = done.flatMap((job) => runMilliseconds(job) ?? []).sort((a, b) => a - b)
+  const middle = times[Math.floor(times.length / 2)] ?? 0
+  return (
+    <p class="quiet estimate">
+      Usually {duration(middle)} on {last.engine ?? 'its engine'}. Last time{' '}
+      {last.rows === null ? 'it had no rows' : plural(last.rows, 'row')}
+      {last.bytes === null ? '' : `, ${bytes(last.bytes)}`}, {ago(last.created_at, Date.now())}.{' '}
+      <a href={address('jobs', last.id)}>Open that result</a>
+    </p>
+  )
+}
+
+export const ReportForm = ({ task, given }: { task: TaskInfo; given: URLSearchParams }): JSX.Element => {
+  const fields = fieldsOf(task)
+  const [texts, setTexts] = useState(() => beginning(fields, given))
+  const [tried, setTried] = useState(false)
+  const [busy, setBusy] = useState(false)
+  const [failure, setFailure] = useState<string | null>(null)
+  const problems = fields.map((field, at) => problemOf(field, texts[at] ?? ''))
+  const run = async (): Promise<void> => {
+    setTried(true)
+    if (busy || problems.some((problem) => problem !== null)) return
+    setBusy(true)
+    setFailure(null)
+    // The engine takes longer to start than most reports to run.
+    client.warmUp()
+    try {
+      const job = await client.submit(task.name, {
+        ...(fields.length > 0 ? { args: argumentsOf(fields, texts) } : {}),
+        idempotencyKey: crypto.randomUUID(),
+      })
+      putJob(job)
+      go(address('jobs', job.id))
+    } catch (error) {
+      setFailure(error instanceof Error ? error.message : String(error))
+      setBusy(false)
+    }
+  }
+  return (
+    <form
+      class="report-form"
+      data-hook="report-form"
+      onSubmit={(event) => {
+        event.preventDefault()
+        void run()
+      }}
+      onKeyDown={(event) => {
+        if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) void run()
+      }}
+    >
+      <header class="form-head">
+        <h2>{task.name}</h2>
+        <a class="icon-button" href={address('reports')} aria-label="Close the form">
+          <Icon name="close" />
+        </a>
+      </header>
+      {task.description === '' ? null : <p>{task.description}</p>}
+      {task.error === null ? null : <p class="problem">The node could not describe it: {task.error}</p>}
+      {fields.map((field, at) => {
+        const problem = tried ? (problems[at] ?? null) : null
+        return (
+          <div class="field" key={field.name}>
+            <label for={`field-${at}`}>
+              {field.name} <span class="quiet mono">{field.type}</span>
+            </label>
+            <Input
+              field={field}
+              id={`field-${at}`}
+              text={texts[at] ?? ''}
+              described={`about-${at}`}
+              change={(text) => setTexts(texts.map((one, i) => (i === at ? text : one)))}
+            />
+            <span id={`about-${at}`} class={problem === null ? 'quiet' : 'problem'}>
+              {problem ??
+                (field.fallback === null
+                  ? ''
+                  : field.fallback === texts[at]
+                    ? ''
+                    : `Default ${field.fallback === '' ? 'empty' : field.fallback}`)}
+            </span>
+          </div>
+        )
+      })}
+      {failure === null ? null : (
+        <p class="problem" role="alert">
+          {failure}
+        </p>
+      )}
+      <div class="form-foot">
+        <button type="submit" class="button primary" disabled={busy} data-hook="run">
+          <Icon name="run" /> {busy ? 'Submitting…' : 'Run'}
+        </button>
+        <Estimate task={task} />
+      </div>
+      <TaskFacts task={task} />
+    </form>
+  )
+}
+
+const TaskFacts = ({ task }: { task: TaskInfo }): JSX.Element => (
+  <details class="task-facts">
+    <summary>About this report</summary>
+    <dl>
+      <dt>Runs on</dt>
+      <dd>{task.db.length === 0 ? 'any configured source' : task.db.join(', ')}</dd>
+      <dt>Writes to</dt>
+      <dd>
+        <a href={address('tables', task.family)} class="mono">
+          {task.family}
+        </a>
+      </dd>
+      {task.queue === null ? null : (
+        <>
+          <dt>Queue</dt>
+          <dd>{task.queue}</dd>
+        </>
+      )}
+      {task.retention_seconds === null ? null : (
+        <>
+          <dt>Kept for</dt>
+          <dd>{duration(task.retention_seconds * 1_000)}</dd>
+        </>
+      )}
+      {task.columns === null ? null : (
+        <>
+          <dt>Columns</dt>
+          <dd class="mono">{task.columns.map((column) => column.name).join(', ')}</dd>
+        </>
+      )}
+    </dl>
+    {task.sql === undefined ? null : <pre class="mono sql-text">{task.sql}</pre>}
+  </details>
+)

@@ -1,0 +1,89 @@
+import type { JSX } from 'preact'
+import { useEffect } from 'preact/hooks'
+import { ago, duration, exactTime, plural } from '../format.ts'
+import { markOf, StateMark, stateWord } from '../icons.tsx'
+import { loadJobs, loadTasks, runMilliseconds, runsOf, tasks, tasksError } from '../library.ts'
+import { useClock } from '../load.ts'
+import { ErrorNotice, Notice, Skeleton } from '../parts/notice.tsx'
+import { Sparkline } from '../parts/sparkline.tsx'
+import { address } from '../route.ts'
+import { ReportForm } from './report-form.tsx'
+
+const LastRun = ({ name, now }: { name: string; now: number }): JSX.Element => {
+  const [last] = runsOf(name)
+  if (last === undefined) return <span class="quiet">Never run</span>
+  const took = runMilliseconds(last)
+  return (
+    <span class="last-run" title={exactTime(last.created_at)}>
+      <StateMark state={markOf(last.state)} />
+      <span class="unseen">{stateWord(last.state)}, </span>
+      {ago(last.created_at, now)}
+      {took === null || last.state !== 'succeeded' ? null : <span class="quiet"> · {duration(took)}</span>}
+      {last.rows === null ? null : <span class="quiet"> · {plural(last.rows, 'row')}</span>}
+    </span>
+  )
+}
+
+export const Reports = ({ chosen, query }: { chosen: string | null; query: URLSearchParams }): JSX.Element => {
+  const now = useClock(15_000)
+  useEffect(() => {
+    void loadTasks()
+    void loadJobs()
+  }, [])
+  const list = tasks.value
+  const error = tasksError.value
+  const task = list?.find((one) => one.name === chosen) ?? null
+  return (
+    <div class={`split${chosen === null ? '' : ' split-open'}`}>
+      <section class="list-side" aria-labelledby="reports-title">
+        <header class="place-head">
+          <h1 id="reports-title">Reports</h1>
+          {list === null ? null : <span class="quiet">{plural(list.length, 'report')}</span>}
+        </header>
+        {error !== null && list === null ? <ErrorNotice error={error} what="The reports" retry={() => void loadTasks()} /> : null}
+        {list === null && error === null ? <Skeleton lines={6} label="Loading reports" /> : null}
+        {list !== null && list.length === 0 ? (
+          <Notice kind="empty" title="There are no reports yet.">
+            A report is a .sql file in the tasks folder of a compute node. Save one there, and it shows up here.
+          </Notice>
+        ) : null}
+        <ul class="report-list">
+          {list?.map((one) => (
+            <li key={one.name}>
+              <a
+                href={address('reports', one.name)}
+                class={one.name === chosen ? 'report current' : 'report'}
+                aria-current={one.name === chosen ? 'true' : undefined}
+                data-report={one.name}
+              >
+                <span class="report-name">{one.name}</span>
+                <Sparkline milliseconds={runsOf(one.name).flatMap((job) => runMilliseconds(job) ?? [])} />
+                <span class="report-about">{one.description || <span class="quiet">No description</span>}</span>
+                <span class="report-last">
+                  {one.available ? (
+                    <LastRun name={one.name} now={now} />
+                  ) : (
+                    <span class="warning">{one.notice ?? 'No node serves it now'}</span>
+                  )}
+                </span>
+              </a>
+            </li>
+          ))}
+        </ul>
+      </section>
+      {chosen === null ? null : (
+        <section class="form-side" aria-label={`Run ${chosen}`}>
+          {task !== null ? (
+            <ReportForm key={task.name} task={task} given={query} />
+          ) : list === null ? (
+            <Skeleton lines={4} label="Loading the report" />
+          ) : (
+            <Notice kind="missing" title={`There is no report called ${chosen}.`}>
+              It may have been renamed, or its node has not announced it yet.
+            </Notice>
+          )}
+        </section>
+      )}
+    </div>
+  )
+}
