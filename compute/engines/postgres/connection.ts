@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { connect, isIP, type Socket } from 'node:net'
-import { connect as connectTls } from 'node:tls'
+import { connect as connectTls, type TLSSocket } from 'node:tls'
 import type { Address } from './dsn.ts'
 import { md5Answer, type ScramStart, scramAnswer, scramStart, scramVerify } from './scram.ts'
 import { cstringAt, FROM_SERVER, int32At, Outgoing, readError, type ServerError, textOf } from './wire.ts'
@@ -63,49 +63,37 @@ const MAX_MESSAGE_BYTES = 0x3fff_ffff + 1024
 const socketReason = (error: Error & { code?: string }): string =>
   error.code === 'ECONNREFUSED' ? 'the server refused the connection' : `the connection failed (${error.code ?? 'unknown reason'})`
 
-/** Opens the TCP or Unix socket and, where asked for, TLS on it (section 54.2.11). */
-const openSocket = async (address: Address, signal: AbortSignal): Promise<Socket> => {
-  const raw = address.host.startsWith('/')
-    ? connect({ path: `${address.host}/.s.PGSQL.${address.port}` })
-    : connect({ host: address.host, port: address.port })
-  raw.setNoDelay(true)
-  raw.setKeepAlive(true, KEEP_ALIVE_MS)
-  const settle = <T>(socket: Socket, arrange: (resolve: (value: T) => void, reject: (error: Error) => void) => void): Promise<T> =>
-    new Promise<T>((resolve, reject) => {
-      const abort = () => done(() => reject(new ConnectionTrouble('aborted', 'stopped while connecting')))
-      const error = (cause: Error) => done(() => reject(new ConnectionTrouble('unreachable', socketReason(cause))))
-      const close = () => done(() => reject(new ConnectionTrouble('unreachable', 'the server closed the connection')))
-      const done = (then: () => void) => {
-        signal.removeEventListener('abort', abort)
-        socket.off('error', error)
-        socket.off('close', close)
-        then()
-      }
-      signal.addEventListener('abort', abort, { once: true })
-      socket.once('error', error)
-      socket.once('close', close)
-      if (signal.aborted) abort()
-      arrange(
-        (value) => done(() => resolve(value)),
-        (cause) => done(() => reject(cause)),
-      )
-    })
-  try {
-    await settle<void>(raw, (resolve) => raw.once('connect', () => resolve()))
-    if (address.tls === 'disable' || address.host.startsWith('/')) return raw
-    const answer = await settle<Buffer>(raw, (resolve) => {
-      raw.once('data', resolve)
-      raw.write(new Outgoing().sslRequest().finish())
-    })
-    // Exactly one byte: whatever came behind it in clear would be taken for the server's encrypted words (CVE-2021-23222).
-    if (answer.length !== 1) throw new ConnectionTrouble('rejected', 'the server sent data before TLS began')
-    if (answer[0] !== 0x53) {
-      if (address.tls === 'prefer') return raw
-      throw new ConnectionTrouble('rejected', 'the server does not offer TLS, which sslmode demands')
+/** Waits for what `arrange` reports, for the end of the socket, or for `signal`, whichever comes first. */
+const settle = <T>(
+  socket: Socket,
+  signal: AbortSignal,
+  failed: (error: Error) => ConnectionTrouble,
+  arrange: (resolve: (value: T) => void) => void,
+): Promise<T> =>
+  new Promise<T>((resolve, reject) => {
+    const abort = () => done(() => reject(new ConnectionTrouble('aborted', 'stopped while connecting')))
+    const error = (cause: Error) => done(() => reject(failed(cause)))
+    const close = () => done(() => reject(new ConnectionTrouble('unreachable', 'the server closed the connection')))
+    const done = (then: () => void) => {
+      signal.removeEventListener('abort', abort)
+      socket.off('error', error)
+      socket.off('close', close)
+      then()
     }
-    raw.removeAllListeners('data')
-    const verify = address.tls === 'verify-ca' || address.tls === 'verify-full'
-    const secured = connectTls({
+    signal.addEventListener('abort', abort, { once: true })
+    socket.once('error', error)
+    socket.once('close', close)
+    if (signal.aborted) abort()
+    arrange((value) => done(() => resolve(value)))
+  })
+
+const unreachable = (error: Error): ConnectionTrouble => new ConnectionTrouble('unreachable', socketReason(error))
+const untrusted = (error: Error & { code?: string }): ConnectionTrouble =>
+  new ConnectionTrouble('rejected', `TLS with the server failed (${error.code ?? 'unknown reason'})`)
+
+const startTls = (raw: Socket, address: Address, verify: boolean): TLSSocket => {
+  try {
+    return connectTls({
       socket: raw,
       ...(isIP(address.host) ? {} : { servername: address.host }),
       rejectUnauthorized: verify,
@@ -113,15 +101,38 @@ const openSocket = async (address: Address, signal: AbortSignal): Promise<Socket
       ...(address.tls === 'verify-ca' ? { checkServerIdentity: () => undefined } : {}),
       ALPNProtocols: ['postgresql'],
     })
-    return await settle<Socket>(secured, (resolve, reject) => {
-      secured.once('secureConnect', () => {
-        if (verify && !secured.authorized) reject(new ConnectionTrouble('rejected', "the server's certificate is not trusted"))
-        else resolve(secured)
-      })
-      secured.once('error', (cause: Error & { code?: string }) =>
-        reject(new ConnectionTrouble('rejected', `TLS with the server failed (${cause.code ?? 'unknown reason'})`)),
-      )
+  } catch {
+    throw new ConnectionTrouble('rejected', 'sslrootcert names no file with a certificate')
+  }
+}
+
+const overTls = async (raw: Socket, address: Address, signal: AbortSignal): Promise<Socket> => {
+  const verify = address.tls === 'verify-ca' || address.tls === 'verify-full'
+  const secured = startTls(raw, address, verify)
+  await settle<void>(secured, signal, untrusted, (resolve) => secured.once('secureConnect', () => resolve()))
+  if (verify && !secured.authorized) throw new ConnectionTrouble('rejected', "the server's certificate is not trusted")
+  return secured
+}
+
+/** Opens the TCP or Unix socket and, where asked for, TLS on it (section 54.2.11). */
+const openSocket = async (address: Address, signal: AbortSignal): Promise<Socket> => {
+  const raw = address.host.startsWith('/')
+    ? connect({ path: `${address.host}/.s.PGSQL.${address.port}` })
+    : connect({ host: address.host, port: address.port })
+  raw.setNoDelay(true)
+  raw.setKeepAlive(true, KEEP_ALIVE_MS)
+  try {
+    await settle<void>(raw, signal, unreachable, (resolve) => raw.once('connect', () => resolve()))
+    if (address.tls === 'disable' || address.host.startsWith('/')) return raw
+    const answer = await settle<Buffer>(raw, signal, unreachable, (resolve) => {
+      raw.once('data', resolve)
+      raw.write(new Outgoing().sslRequest().finish())
     })
+    // Exactly one byte: whatever came behind it in clear would be taken for the server's encrypted words (CVE-2021-23222).
+    if (answer.length !== 1) throw new ConnectionTrouble('rejected', 'the server sent data before TLS began')
+    if (answer[0] === 0x53) return await overTls(raw, address, signal)
+    if (address.tls === 'prefer') return raw
+    throw new ConnectionTrouble('rejected', 'the server does not offer TLS, which sslmode demands')
   } catch (error) {
     raw.destroy()
     throw error
