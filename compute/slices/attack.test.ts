@@ -1,10 +1,13 @@
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { join } from 'node:path'
 import type { Column } from '../../edge/contract/columns.ts'
 import { ResultId } from '../../edge/contract/ids.ts'
 import type { SliceFile } from '../../edge/contract/slices.ts'
 import { EDGE, type Fixture, fixture, messageOf, schemaOf } from './fixture.ts'
 import { type SliceOutcome, Slicer } from './slicer.ts'
+
+/** Processes are started here, on machines that may be busy. */
+setDefaultTimeout(60_000)
 
 const COLUMNS: Column[] = [{ id: 4, name: 'id', type: 'long' }]
 const SCHEMA = schemaOf(COLUMNS)
@@ -196,13 +199,13 @@ describe('a slice that asks for too much fails alone, and the node answers the n
     const outcome = await ask({ sql: 'SELECT len(list(a.id)) FROM result a, result b, result c' }, { timeout_seconds: 40 })
     expect(outcome).toMatchObject({ ok: false, code: 'slice_failed', detail: expect.stringContaining('emory') })
     await still()
-  }, 60_000)
+  })
 
   test('string heaps that the engine does not count', async () => {
     const outcome = await ask({ sql: "SELECT max(length(repeat('x', 2000000000 + id))) FROM result" }, { timeout_seconds: 40 })
     expect(outcome).toMatchObject({ ok: false, code: 'slice_failed', detail: expect.stringContaining('emory') })
     await still()
-  }, 60_000)
+  })
 
   test('parentheses without end', async () => {
     const outcome = await ask({ sql: `SELECT ${'('.repeat(45_000)}1${')'.repeat(45_000)}` })

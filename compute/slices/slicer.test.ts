@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Column } from '../../edge/contract/columns.ts'
@@ -6,6 +6,9 @@ import { ResultId, TenantId } from '../../edge/contract/ids.ts'
 import type { SliceFile } from '../../edge/contract/slices.ts'
 import { EDGE, type Fixture, fixture, messageOf, schemaOf, TENANT } from './fixture.ts'
 import { type SliceOutcome, Slicer } from './slicer.ts'
+
+/** Processes are started here, on machines that may be busy. */
+setDefaultTimeout(60_000)
 
 const COLUMNS: Column[] = [
   { id: 4, name: 'id', type: 'long' },
