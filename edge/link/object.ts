@@ -9,7 +9,7 @@ import { objectStore } from '../storage/object-store.ts'
 import { clearTimer, dueTimers, nextDue, setTimer } from '../storage/timers.ts'
 import { type Conversation, receive } from './messages.ts'
 import { r2Objects } from './objects.ts'
-import { dispatch, type LinkMemory, newMemory } from './offers.ts'
+import { dispatch, type Kept, keep, type LinkMemory, newMemory, restore } from './offers.ts'
 import type { LedgerPort, LinkContext, PoolPort, TablePort } from './ports.ts'
 import { LINK_MIGRATIONS } from './schema.ts'
 import { currentSession, endSession, type NodeBounds, RENEW_MS, renew, socketLost } from './session.ts'
@@ -22,6 +22,8 @@ interface Attachment {
   /** The node's token ends then (ms); the node comes back with a fresh one. */
   expires_at: number
   first: boolean
+  /** What the link knows of the node's room, once it has said so. */
+  kept?: Kept
 }
 
 type SliceOutcome = z.infer<typeof Sliced>['outcome']
@@ -66,7 +68,9 @@ export class LinkObject extends DurableObject<Env> {
         this.#arm()
       })
     }
-    if (row) this.#memory.ride = false
+    // Woken from hibernation: the socket has carried what was in memory.
+    const kept = row && this.#socketOf(row.session)?.deserializeAttachment()?.kept
+    if (kept) restore(this.#memory, kept)
   }
 
   /** The upgrade, already authorised by the Worker, which names the node's bounds. */
@@ -123,14 +127,15 @@ export class LinkObject extends DurableObject<Env> {
     try {
       await receive(this.#context, this.#memory, conversation, message)
       if (message.type === 'announce') {
-        attachment.first = conversation.part.first
-        socket.serializeAttachment(attachment)
+        const now = socket.deserializeAttachment() as Attachment
+        socket.serializeAttachment({ ...now, first: conversation.part.first } satisfies Attachment)
       }
     } catch (reason) {
       // Another object did not answer. The node repeats what it was not answered, so nothing is lost.
       console.warn(`message ${message.type} of ${attachment.bounds.name}: ${String(reason)}`)
       refuse('unavailable', 'a part of the edge did not answer; repeat the message', 're' in message ? message.re : null)
     } finally {
+      this.#save()
       this.#arm()
     }
   }
@@ -156,7 +161,11 @@ export class LinkObject extends DurableObject<Env> {
   // ---- calls of other objects ------------------------------------------------------------------------------------
 
   async dispatch(given: { session: SessionId; tenant: TenantId; queue: QueueName; count: number; ride: boolean }): Promise<void> {
-    await dispatch(this.#context, this.#memory, given)
+    try {
+      await dispatch(this.#context, this.#memory, given)
+    } finally {
+      this.#save()
+    }
   }
 
   /** Passes a cancel on; false when the node is not connected in that session. */
@@ -270,18 +279,29 @@ export class LinkObject extends DurableObject<Env> {
 
   // ---- the socket ------------------------------------------------------------------------------------------------
 
+  #socketOf(session: SessionId): WebSocket | undefined {
+    return this.ctx.getWebSockets().find((socket) => (socket.deserializeAttachment() as Attachment).session === session)
+  }
+
+  #save(): void {
+    const row = currentSession(this.#context)
+    const socket = row && this.#socketOf(row.session)
+    if (!socket) return
+    const attachment = socket.deserializeAttachment() as Attachment
+    socket.serializeAttachment({ ...attachment, kept: keep(this.#memory) } satisfies Attachment)
+  }
+
   #send(message: ToNode): boolean {
     const row = currentSession(this.#context)
-    for (const socket of this.ctx.getWebSockets()) {
-      if ((socket.deserializeAttachment() as Attachment).session !== row?.session) continue
-      try {
-        socket.send(JSON.stringify(message))
-        return true
-      } catch {
-        // Closing: its close handler follows.
-      }
+    const socket = row && this.#socketOf(row.session)
+    if (!socket) return false
+    try {
+      socket.send(JSON.stringify(message))
+      return true
+    } catch {
+      // Closing: its close handler follows.
+      return false
     }
-    return false
   }
 
   #hangUp(code: string, detail: string, retry: boolean): void {

@@ -6,7 +6,7 @@ import { first } from '../storage/store.ts'
 import type { LinkContext, SchemaOutcome } from './ports.ts'
 import { currentSession, holderOf, rememberLedger, type SessionRow } from './session.ts'
 
-/** What a link remembers between messages. All of it can be lost: a wake-up begins with an empty one. */
+/** What a link remembers between messages. `Kept` travels with the socket through hibernation; the rest is read again. */
 export interface LinkMemory {
   /** How many more offers the node said it can hold. */
   free: number
@@ -22,6 +22,31 @@ export interface LinkMemory {
 }
 
 export const newMemory = (): LinkMemory => ({ free: 0, told: null, ride: false, lanes: new Map(), schemas: new Map(), tasks: null })
+
+/** The part that must survive an eviction of the object while its socket lives. */
+export interface Kept {
+  free: number
+  told: number | null
+  ride: boolean
+  lanes: [TenantId, QueueName][]
+}
+
+/** Lanes of the tenants served last: more would not fit into what a socket can carry. */
+const KEPT_LANES = 20
+
+export const keep = (memory: LinkMemory): Kept => ({
+  free: memory.free,
+  told: memory.told,
+  ride: memory.ride,
+  lanes: [...memory.lanes].slice(-KEPT_LANES),
+})
+
+export const restore = (memory: LinkMemory, kept: Kept): void => {
+  memory.free = kept.free
+  memory.told = kept.told
+  memory.ride = kept.ride
+  memory.lanes = new Map(kept.lanes)
+}
 
 /** Task names and hashes that this session announced. */
 export const tasksOf = (context: LinkContext, memory: LinkMemory): Record<string, string> => {
@@ -118,7 +143,7 @@ export const dispatch = async (
   }
   memory.ride = given.ride
   memory.lanes.set(given.tenant, given.queue)
-  memory.told = Math.max(0, (memory.told ?? memory.free) - given.count)
+  if (memory.told !== null) memory.told = Math.max(0, memory.told - given.count)
   const want = Math.min(given.count, memory.free)
   // Taken before the first await: a second dispatch must not count the same room twice.
   memory.free -= want
