@@ -26,12 +26,14 @@ import { isShort, shortResult } from './short.ts'
 import { type Known, PostgresSource } from './source.ts'
 import type { CsvSpool } from './spool.ts'
 import { readReport, type Statement } from './statement.ts'
-import { type Stopped, stopAtServer } from './stop.ts'
+import { PATIENCE_MS, type Stopped, stopAtServer } from './stop.ts'
 import { asColumns, type ResultColumn } from './types.ts'
 
 export interface PostgresEngineOptions {
   /** Children that turn a spool into Parquet. */
   pool: DuckdbPool
+  /** How long a server may take to answer a cancel request before its connection is given up; for tests. */
+  stopPatienceMs?: number
 }
 
 /** Outcomes of stopped attempts that nobody has asked for yet. */
@@ -68,12 +70,14 @@ interface Report {
 export class PostgresEngine implements Engine {
   readonly name = 'postgres'
   readonly #pool: DuckdbPool
+  readonly #patienceMs: number
   readonly #sources = new Map<string, PostgresSource>()
   readonly #statements = new Map<string, Statement>()
   readonly #stopped = new Map<string, { outcome: CancelOutcome; reason: string | null }>()
 
   constructor(options: PostgresEngineOptions) {
     this.#pool = options.pool
+    this.#patienceMs = options.stopPatienceMs ?? PATIENCE_MS
   }
 
   /** Also throws EngineFault `needs_arguments` (class `arguments`) where a `$n` has no type without a declaration. */
@@ -205,7 +209,7 @@ export class PostgresEngine implements Engine {
     let complete = false
     const stop = () => {
       collector.discard()
-      stopping ??= stopAtServer(connection, work)
+      stopping ??= stopAtServer(connection, work, this.#patienceMs)
     }
     const collector = new Collector(known.columns, run.folder, connection, hooks, stop)
     hooks.started(String(connection.pid))

@@ -142,6 +142,7 @@ export class CsvSpool {
         for (let i = start; i < end; i += 1) out[o++] = bytes[i] ?? 0
         break
       case 'hex':
+        if (bytes[start] !== 0x5c || bytes[start + 1] !== 0x78) this.#misfit(column, bytes, start, end)
         // `\x` and the digits; quoted, because no bytes at all is not NULL.
         out[o++] = QUOTE
         for (let i = start + 2; i < end; i += 1) out[o++] = bytes[i] ?? 0

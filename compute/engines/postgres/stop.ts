@@ -4,7 +4,7 @@ import { lookUp } from './query.ts'
 /** A cancel request that arrives before the query has begun is lost, so it is repeated. */
 const REPEAT_MS = 250
 /** After this long without an answer the connection is given up, and the server is asked what it is doing. */
-const PATIENCE_MS = 5_000
+export const PATIENCE_MS = 5_000
 
 export interface Stopped {
   outcome: 'confirmed' | 'not_confirmed'
@@ -19,8 +19,8 @@ const pause = (ms: number, until: Promise<unknown>): Promise<void> => {
 }
 
 /** Looks from another connection whether the backend is still at work. */
-const lookAt = async (connection: Connection): Promise<Stopped> => {
-  const signal = AbortSignal.timeout(PATIENCE_MS)
+const lookAt = async (connection: Connection, patienceMs: number): Promise<Stopped> => {
+  const signal = AbortSignal.timeout(patienceMs)
   let observer: Connection | null = null
   try {
     observer = await Connection.open(connection.address, signal)
@@ -44,7 +44,7 @@ const lookAt = async (connection: Connection): Promise<Stopped> => {
  * Stops what `connection` is running at the server and says what is known (I8). `work` is the running exchange: it must go
  * on taking rows, for a server that is blocked on sending does not hear a cancel request.
  */
-export const stopAtServer = async (connection: Connection, work: Promise<unknown>): Promise<Stopped> => {
+export const stopAtServer = async (connection: Connection, work: Promise<unknown>, patienceMs = PATIENCE_MS): Promise<Stopped> => {
   // A late cancel request must not hit the next query on this connection.
   connection.tainted = true
   const settled = { is: false }
@@ -57,11 +57,11 @@ export const stopAtServer = async (connection: Connection, work: Promise<unknown
     },
   )
   const begun = performance.now()
-  while (!settled.is && connection.alive && performance.now() - begun < PATIENCE_MS) {
-    const request = connection.cancel(AbortSignal.timeout(PATIENCE_MS)).catch(() => undefined)
+  while (!settled.is && connection.alive && performance.now() - begun < patienceMs) {
+    const request = connection.cancel(AbortSignal.timeout(patienceMs)).catch(() => undefined)
     await pause(REPEAT_MS, Promise.race([end, request.then(() => end)]))
   }
   if (settled.is && connection.alive) return { outcome: 'confirmed', reason: 'the server answered that the query has ended' }
   connection.destroy()
-  return lookAt(connection)
+  return lookAt(connection, patienceMs)
 }

@@ -100,7 +100,7 @@ export const decodeText = (text: string, form: TextForm, type: ColumnType): Deco
     case 'uuid':
       return is(Uint8Array.fromHex(text.replaceAll('-', '')))
     case 'binary':
-      return is(Uint8Array.fromHex(text.slice(2)))
+      return text.startsWith('\\x') ? is(Uint8Array.fromHex(text.slice(2))) : MISFIT
     default:
       return decimal(text, type)
   }
