@@ -112,7 +112,7 @@ test('an inline result becomes a file of its own at its key, before the snapshot
   await run()
   const key = dataKey(tenant, family, jobNumber(1), 1, 0)
   expect(outside.bytes.get(key)).toEqual(parquet)
-  expect(requests.findIndex((request) => request === `put ${key}`)).toBeLessThan(requests.indexOf('commit'))
+  expect(requests.indexOf(`put ${key}`)).toBeLessThan(requests.indexOf('commit'))
   expect((await table()).live[0]?.file.path).toBe(`s3://lake/${key}`)
 })
 
@@ -276,6 +276,20 @@ test('a withdrawal that arrives while the publication is being reported is repor
   await run()
   await run()
   expect(told()).toEqual(['01 published', '01 withdrawn'])
+})
+
+test('what is said anew while a report is under way is not taken as understood', async () => {
+  const item = publication({ job: jobNumber(1), schema, files: [fakeFile(schema)] })
+  core.publish([{ ...item, manifest: { ...item.manifest, schema_id: 'nobody' } }])
+  const tell = outside.tellLedger
+  outside.tellLedger = async (owner, items) => {
+    core.withdraw(tenant, family, [jobNumber(1)])
+    outside.tellLedger = tell
+    return tell(owner, items)
+  }
+  await run()
+  await run()
+  expect(told()).toEqual(['01 rejected', '01 withdrawn'])
 })
 
 test.each([
