@@ -1,9 +1,10 @@
-/** The little of Node's crypto that the Worker uses (`nodejs_compat`): a synchronous HMAC, so that signing fits into a transaction. */
+/** The little of Node's crypto that the Worker uses (`nodejs_compat`): synchronous, so that signing fits into a transaction. */
 declare module 'node:crypto' {
   interface Hmac {
     update(text: string): Hmac
     digest(): Uint8Array
     digest(encoding: 'base64url'): string
   }
+  export function hkdfSync(hash: 'sha256', key: Uint8Array, salt: Uint8Array, info: string, bytes: number): ArrayBuffer
   export function createHmac(algorithm: 'sha256', key: string | Uint8Array): Hmac
 }

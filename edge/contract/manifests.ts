@@ -11,6 +11,18 @@ export const MAX_FIRST_ROWS = 200
 /** … and at most this many bytes of JSON, so that a manifest stays far below a Durable Object's 2 MB row. */
 export const MAX_FIRST_ROWS_BYTES = 64 * 1024
 
+/** The first rows of rows at hand, as every manifest cuts them. */
+export const firstRowsOf = (rows: WireValue[][]): WireValue[][] => {
+  const kept: WireValue[][] = []
+  let bytes = 2
+  for (const row of rows.slice(0, MAX_FIRST_ROWS)) {
+    bytes += JSON.stringify(row).length + 1
+    if (bytes > MAX_FIRST_ROWS_BYTES) break
+    kept.push(row)
+  }
+  return kept
+}
+
 /** Statistics of one leaf column in one file, as Iceberg's manifests want them. Bounds are wire values as text (binary in base64). */
 export const ColumnStats = z.object({
   field: z.int().min(1),

@@ -1,3 +1,4 @@
+import { canonicalJson } from './canonical.ts'
 import type { Column, ColumnType } from './columns.ts'
 import { typeName } from './columns.ts'
 import { SliceHash } from './ids.ts'
@@ -39,18 +40,6 @@ const unknownColumn = (name: string, names: string[]): string => {
     return `there is no column ${JSON.stringify(name)}; did you mean ${JSON.stringify(near.candidate)}?`
   const some = names.slice(0, 20).map((candidate) => JSON.stringify(candidate))
   return `there is no column ${JSON.stringify(name)}; there are ${some.join(', ')}${names.length > 20 ? ', …' : ''}`
-}
-
-/** JSON with sorted keys and without blanks: equal values give equal text. */
-export const canonicalJson = (value: unknown): string => {
-  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
-  if (value !== null && typeof value === 'object') {
-    const entries = Object.entries(value)
-      .filter(([, v]) => v !== undefined)
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-    return `{${entries.map(([k, v]) => `${JSON.stringify(k)}:${canonicalJson(v)}`).join(',')}}`
-  }
-  return JSON.stringify(value)
 }
 
 const byJson = (a: unknown, b: unknown): number => {

@@ -1,7 +1,7 @@
 import type { Column, WireValue } from '../contract/columns.ts'
 import type { JobId } from '../contract/ids.ts'
 import type { Job } from '../contract/jobs.ts'
-import { MAX_FIRST_ROWS, type Manifest, type Pack } from '../contract/manifests.ts'
+import { firstRowsOf, type Manifest, type Pack } from '../contract/manifests.ts'
 import { Problem } from '../contract/problems.ts'
 import type { ArchivedResult } from '../ledger/archive.ts'
 import type { AppContext } from './context.ts'
@@ -51,7 +51,7 @@ export const loadResult = async (c: AppContext, id: JobId): Promise<LoadedResult
   // Both texts were written by the ledger from validated values.
   const parsed = JSON.parse(manifest) as Manifest
   const parsedRows = rows === null ? null : (JSON.parse(rows) as WireValue[][])
-  if (parsedRows) parsed.first_rows = parsedRows.slice(0, MAX_FIRST_ROWS)
+  if (parsedRows) parsed.first_rows = firstRowsOf(parsedRows)
   return { job, manifest: parsed, rows: parsedRows, parquet: answer.parquet, pack }
 }
 

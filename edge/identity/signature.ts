@@ -1,5 +1,5 @@
+import { canonicalJson } from '../contract/canonical.ts'
 import type { Manifest } from '../contract/manifests.ts'
-import { canonicalJson } from './canonical.ts'
 import { fromBase64Url, mac, macKeys, macMatches, toBase64Url } from './secrets.ts'
 
 /** Signs a manifest: HMAC-SHA256 over the canonical JSON of all its other fields, base64url. */

@@ -1,9 +1,10 @@
+import { canonicalJson } from '../contract/canonical.ts'
 import { Family, type JobId, resultOf, Sha256, TaskName } from '../contract/ids.ts'
 import { dataKey } from '../contract/keys.ts'
 import type { InlineResult, Manifest, NodeManifest } from '../contract/manifests.ts'
+import { firstRowsOf } from '../contract/manifests.ts'
 import type { Failure } from '../contract/node.ts'
 import { clearTimer, setTimer } from '../storage/timers.ts'
-import { canonicalJson } from './canonical.ts'
 import type { LedgerContext } from './context.ts'
 import { addEvent, findJob, isHolder, type JobRow, move, updateJob } from './jobs.ts'
 import { type Holder, type LeaseVerdict, lose, stopHeld } from './leases.ts'
@@ -42,7 +43,7 @@ const manifestOf = (context: LedgerContext, row: JobRow, completion: Completion)
     bytes: node.files.reduce((sum, file) => sum + file.bytes, 0),
     files: node.files.map((file) => ({ ...file, key: dataKey(context.tenant, family, job, row.attempt, file.n) })),
     inline: completion.inline !== null,
-    first_rows: node.first_rows,
+    first_rows: completion.inline ? firstRowsOf(completion.inline.rows) : node.first_rows,
     engine: node.engine,
     source: node.source,
     seconds: node.seconds,

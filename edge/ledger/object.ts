@@ -8,6 +8,7 @@ import { type Job, JobState, type Phase } from '../contract/jobs.ts'
 import type { Failure, Lease } from '../contract/node.ts'
 import type { Env } from '../env.ts'
 import { fault } from '../fault.ts'
+import { manifestKey } from '../identity/manifest-key.ts'
 import { migrate } from '../storage/migrate.ts'
 import { objectStore } from '../storage/object-store.ts'
 import { first } from '../storage/store.ts'
@@ -75,7 +76,7 @@ export class LedgerObject extends DurableObject<Env> {
     const now = (): number => Date.now()
     const random = (bytes: number): Uint8Array => crypto.getRandomValues(new Uint8Array(bytes))
     const last = first<{ id: string | null }>(store, 'SELECT max(id) AS id FROM jobs')?.id ?? null
-    const key = createHmac('sha256', env.SCARAB_SECRET).update('manifest').digest()
+    const key = manifestKey(env.SCARAB_SECRET)
     this.#context = {
       store,
       tenant,

@@ -1,4 +1,5 @@
 import type { Env } from '../env.ts'
+import { ALGORITHM, canonicalPath, canonicalQuery, encodeStrictly, sign, signingKey, stringToSign } from './sigv4.ts'
 
 /** An S3 endpoint that nodes can reach, path style. */
 export interface S3Target {
@@ -18,16 +19,6 @@ export const s3Target = (env: Env): S3Target | null => {
 
 const REGION = 'auto'
 const PRESIGN_SECONDS = 15 * 60
-const encoder = new TextEncoder()
-
-const hex = (bytes: ArrayBuffer): string => [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, '0')).join('')
-const hmac = async (key: Uint8Array | ArrayBuffer, text: string): Promise<ArrayBuffer> => {
-  const imported = await crypto.subtle.importKey('raw', key, { name: 'HMAC', hash: 'SHA-256' }, false, ['sign'])
-  return crypto.subtle.sign('HMAC', imported, encoder.encode(text))
-}
-/** RFC 3986 unreserved characters stay, everything else is escaped: what SigV4 calls UriEncode. */
-const encode = (text: string): string =>
-  encodeURIComponent(text).replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`)
 
 /**
  * A presigned PUT (AWS Signature Version 4, query authentication): good for 15 minutes, for one key, with exactly the
@@ -40,35 +31,23 @@ export const presignPut = async (
   query: Record<string, string>,
   nowMs: number,
 ): Promise<{ url: string; headers: Record<string, string> }> => {
-  const address = new URL(`${target.endpoint}/${encode(target.bucket)}/${key.split('/').map(encode).join('/')}`)
-  const stamp = new Date(nowMs).toISOString().replace(/[-:]|\.\d{3}/g, '')
-  const day = stamp.slice(0, 8)
-  const scope = `${day}/${REGION}/s3/aws4_request`
+  const address = new URL(`${target.endpoint}/${encodeStrictly(target.bucket)}/${key.split('/').map(encodeStrictly).join('/')}`)
+  const path = canonicalPath(address.pathname)
+  if (path === null) throw new Error(`${address.pathname} is no path that can be signed`)
+  const time = new Date(nowMs).toISOString().replace(/[-:]|\.\d{3}/g, '')
+  const scope = { date: time.slice(0, 8), region: REGION, service: 's3' }
   const signed = Object.entries({ ...headers, host: address.host }).sort(([a], [b]) => (a < b ? -1 : 1))
-  const names = signed.map(([name]) => name).join(';')
-  const parameters = Object.entries({
-    ...query,
-    'X-Amz-Algorithm': 'AWS4-HMAC-SHA256',
-    'X-Amz-Credential': `${target.accessKeyId}/${scope}`,
-    'X-Amz-Date': stamp,
-    'X-Amz-Expires': String(PRESIGN_SECONDS),
-    'X-Amz-SignedHeaders': names,
-  })
-    .map(([name, value]) => `${encode(name)}=${encode(value)}`)
-    .sort()
-    .join('&')
-  const canonical = [
-    'PUT',
-    address.pathname,
-    parameters,
-    ...signed.map(([name, value]) => `${name}:${value}`),
-    '',
-    names,
-    'UNSIGNED-PAYLOAD',
-  ].join('\n')
-  const digest = hex(await crypto.subtle.digest('SHA-256', encoder.encode(canonical)))
-  let secret = await hmac(encoder.encode(`AWS4${target.secretAccessKey}`), day)
-  for (const part of [REGION, 's3', 'aws4_request']) secret = await hmac(secret, part)
-  const signature = hex(await hmac(secret, ['AWS4-HMAC-SHA256', stamp, scope, digest].join('\n')))
+  const parameters = canonicalQuery(
+    Object.entries({
+      ...query,
+      'X-Amz-Algorithm': ALGORITHM,
+      'X-Amz-Credential': `${target.accessKeyId}/${scope.date}/${REGION}/s3/aws4_request`,
+      'X-Amz-Date': time,
+      'X-Amz-Expires': String(PRESIGN_SECONDS),
+      'X-Amz-SignedHeaders': signed.map(([name]) => name).join(';'),
+    }),
+  )
+  const text = await stringToSign({ method: 'PUT', path, query: parameters, headers: signed, payload: 'UNSIGNED-PAYLOAD', time }, scope)
+  const signature = await sign(await signingKey(target.secretAccessKey, scope), text)
   return { url: `${address.origin}${address.pathname}?${parameters}&X-Amz-Signature=${signature}`, headers }
 }
