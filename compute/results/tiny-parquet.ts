@@ -1,18 +1,13 @@
-import type { ColumnType, WireValue } from '../../edge/contract/columns.ts'
+import type { ColumnType } from '../../edge/contract/columns.ts'
 import type { ColumnStats } from '../../edge/contract/manifests.ts'
 import { boundText } from './stats.ts'
+import { type TinyValue, tinyWire } from './tiny-values.ts'
 
 /**
  * A Parquet writer for results of a few rows, where starting anything larger costs more than the result. One row group,
  * PLAIN pages without compression, the physical types that DuckDB's writer chooses, so that column chunks of both can
  * stand in one file. Format: github.com/apache/parquet-format, `parquet.thrift`, encoded by Thrift's compact protocol.
  */
-
-/**
- * A value as it lies in the file: number for int, float, double and date (days since 1970); bigint for long, decimal
- * (unscaled), time, timestamp and timestamptz (microseconds); string; bytes for binary and uuid (16).
- */
-export type TinyValue = boolean | number | bigint | string | Uint8Array | null
 
 export interface TinyColumn {
   /** Iceberg field id. */
@@ -79,73 +74,28 @@ const layoutOf = (type: ColumnType): Layout | null => {
 /** Whether columns of this type can be written here: everything but nested types. */
 export const isTiny = (type: ColumnType): boolean => layoutOf(type) !== null
 
-// ---- wire values ------------------------------------------------------------------------------------------------------
-
-const DAY_MICROSECONDS = 86_400_000_000n
-const pad = (value: number, digits: number): string => String(value).padStart(digits, '0')
-
-/** Civil date of a day number: Howard Hinnant's `civil_from_days`, which is right for every year. */
-const dateText = (days: number): string => {
-  const z = days + 719_468
-  const era = Math.floor(z / 146_097)
-  const doe = z - era * 146_097
-  const yoe = Math.floor((doe - Math.floor(doe / 1460) + Math.floor(doe / 36_524) - Math.floor(doe / 146_096)) / 365)
-  const doy = doe - (365 * yoe + Math.floor(yoe / 4) - Math.floor(yoe / 100))
-  const mp = Math.floor((5 * doy + 2) / 153)
-  const month = mp < 10 ? mp + 3 : mp - 9
-  const year = yoe + era * 400 + (month <= 2 ? 1 : 0)
-  const yearText = year >= 1 && year <= 9999 ? pad(year, 4) : `${year < 0 ? '-' : '+'}${pad(Math.abs(year), 6)}`
-  return `${yearText}-${pad(month, 2)}-${pad(doy - Math.floor((153 * mp + 2) / 5) + 1, 2)}`
-}
-
-/** Time of day with its six digits of microseconds; 24:00:00 is a time to PostgreSQL. */
-const timeText = (microseconds: number): string => {
-  const seconds = Math.floor(microseconds / 1_000_000)
-  return `${pad(Math.floor(seconds / 3600), 2)}:${pad(Math.floor(seconds / 60) % 60, 2)}:${pad(seconds % 60, 2)}.${pad(microseconds % 1_000_000, 6)}`
-}
-
-const timestampText = (microseconds: bigint): string => {
-  const inDay = ((microseconds % DAY_MICROSECONDS) + DAY_MICROSECONDS) % DAY_MICROSECONDS
-  return `${dateText(Number((microseconds - inDay) / DAY_MICROSECONDS))}T${timeText(Number(inDay))}`
-}
-
-const decimalText = (unscaled: bigint, scale: number): string => {
-  const digits = (unscaled < 0n ? -unscaled : unscaled).toString().padStart(scale + 1, '0')
-  const sign = unscaled < 0n ? '-' : ''
-  return scale === 0 ? `${sign}${digits}` : `${sign}${digits.slice(0, -scale)}.${digits.slice(-scale)}`
-}
-
-const uuidText = (bytes: Uint8Array): string => bytes.toHex().replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
-
-/** The wire value (contract, `WireValue`) of a value as it lies in the file. */
-export const tinyWire = (type: ColumnType, value: TinyValue): WireValue => {
-  if (value === null || typeof value === 'boolean') return value
-  if (typeof value === 'number') {
-    if (type === 'date') return dateText(value)
-    if (type === 'float' || type === 'double') return Number.isFinite(value) ? value : String(value)
-    return value
-  }
-  if (typeof value === 'bigint') {
-    if (type === 'time') return timeText(Number(value))
-    if (type === 'timestamp') return timestampText(value)
-    if (type === 'timestamptz') return `${timestampText(value)}Z`
-    return decimalText(value, layoutOf(type)?.decimal?.scale ?? 0)
-  }
-  if (typeof value === 'string') return value
-  return type === 'uuid' ? uuidText(value) : value.toBase64()
-}
-
 // ---- Thrift's compact protocol ----------------------------------------------------------------------------------------
 
 const THRIFT = { true: 1, false: 2, i16: 4, i32: 5, i64: 6, binary: 8, list: 9, struct: 12 } as const
 
 /** Bytes that grow; and the structures of the footer, field by field. */
 class Writer {
-  bytes = new Uint8Array(1024)
+  bytes = new Uint8Array(4096)
   view = new DataView(this.bytes.buffer)
   length = 0
   #last = 0
   #stack: number[] = []
+
+  /** Empties it, so that the next small thing needs no new memory. */
+  reset(): this {
+    this.length = 0
+    this.#last = 0
+    this.#stack.length = 0
+    return this
+  }
+  get content(): Uint8Array {
+    return this.bytes.subarray(0, this.length)
+  }
 
   room(count: number): number {
     const at = this.length
@@ -244,41 +194,34 @@ class UnexpectedValue extends Error {
   }
 }
 
-/** Sixteen bytes, big-endian two's complement. */
-const decimalBytes = (unscaled: bigint): Uint8Array => {
-  const bytes = new Uint8Array(16)
-  const view = new DataView(bytes.buffer)
-  view.setBigInt64(0, unscaled >> 64n)
-  view.setBigUint64(8, BigInt.asUintN(64, unscaled))
-  return bytes
-}
+/** Everything here is written in one go and nothing waits in between, so three writers serve all files. */
+const whole = new Writer()
+const pages = new Writer()
+const bounds = new Writer()
 
-/** The bytes of one value as PLAIN has them, without the length in front of a BYTE_ARRAY: this is the form of bounds. */
-const valueBytes = (column: TinyColumn, layout: Layout, value: Exclude<TinyValue, null | boolean>): Uint8Array => {
-  const bytes = new Uint8Array(8)
-  const view = new DataView(bytes.buffer)
-  const { physical } = layout
-  if (physical === PHYSICAL.byteArray && typeof value === 'string') return encoder.encode(value)
-  if (physical === PHYSICAL.byteArray && value instanceof Uint8Array) return value
-  if (physical === PHYSICAL.fixed && typeof value === 'bigint') return decimalBytes(value)
-  if (physical === PHYSICAL.fixed && value instanceof Uint8Array && value.length === layout.length) return value
-  if (physical === PHYSICAL.int32 && (typeof value === 'number' || typeof value === 'bigint')) {
-    view.setInt32(0, Number(value), true)
-    return bytes.subarray(0, 4)
-  }
-  if (physical === PHYSICAL.int64 && typeof value === 'bigint') {
-    view.setBigInt64(0, value, true)
-    return bytes
-  }
-  if (physical === PHYSICAL.float && typeof value === 'number') {
-    view.setFloat32(0, value, true)
-    return bytes.subarray(0, 4)
-  }
-  if (physical === PHYSICAL.double && typeof value === 'number') {
-    view.setFloat64(0, value, true)
-    return bytes
-  }
-  throw new UnexpectedValue(column.name, column.type, value)
+/** Writes one value as PLAIN has it, but without the length in front of a BYTE_ARRAY: this is the form of bounds too. */
+const putValue = (out: Writer, column: TinyColumn, { physical, length }: Layout, value: Exclude<TinyValue, null | boolean>): void => {
+  if (physical === PHYSICAL.byteArray && typeof value === 'string') out.raw(encoder.encode(value))
+  else if (physical === PHYSICAL.byteArray && value instanceof Uint8Array) out.raw(value)
+  else if (physical === PHYSICAL.fixed && value instanceof Uint8Array && value.length === length) out.raw(value)
+  else if (physical === PHYSICAL.fixed && typeof value === 'bigint') {
+    // Sixteen bytes, big-endian two's complement.
+    const at = out.room(16)
+    out.view.setBigInt64(at, value >> 64n)
+    out.view.setBigUint64(at + 8, BigInt.asUintN(64, value))
+  } else if (physical === PHYSICAL.int32 && (typeof value === 'number' || typeof value === 'bigint')) {
+    const at = out.room(4)
+    out.view.setInt32(at, Number(value), true)
+  } else if (physical === PHYSICAL.int64 && typeof value === 'bigint') {
+    const at = out.room(8)
+    out.view.setBigInt64(at, value, true)
+  } else if (physical === PHYSICAL.float && typeof value === 'number') {
+    const at = out.room(4)
+    out.view.setFloat32(at, value, true)
+  } else if (physical === PHYSICAL.double && typeof value === 'number') {
+    const at = out.room(8)
+    out.view.setFloat64(at, value, true)
+  } else throw new UnexpectedValue(column.name, column.type, value)
 }
 
 /** Definition levels 0 and 1 as runs (RLE, bit width 1): `count << 1` and the level, under a length of four bytes. */
@@ -324,23 +267,16 @@ const less = (a: TinyValue, b: TinyValue, layout: Layout): boolean => {
 const bytesOf = (value: TinyValue): Uint8Array => (value instanceof Uint8Array ? value : encoder.encode(String(value)))
 
 const boundsOf = (column: TinyColumn, layout: Layout): Bounds => {
-  const bounds: Bounds = { nulls: 0, nans: 0, min: null, max: null }
+  const found: Bounds = { nulls: 0, nans: 0, min: null, max: null }
   for (const value of column.values) {
-    if (value === null) bounds.nulls += 1
-    else if (Number.isNaN(value)) bounds.nans += 1
+    if (value === null) found.nulls += 1
+    else if (Number.isNaN(value)) found.nans += 1
     else {
-      if (bounds.min === null || less(value, bounds.min, layout)) bounds.min = value
-      if (bounds.max === null || less(bounds.max, value, layout)) bounds.max = value
+      if (found.min === null || less(value, found.min, layout)) found.min = value
+      if (found.max === null || less(found.max, value, layout)) found.max = value
     }
   }
-  return bounds
-}
-
-const boundBytes = (column: TinyColumn, layout: Layout, value: TinyValue): Uint8Array | null => {
-  if (value === null) return null
-  if (typeof value === 'boolean') return Uint8Array.of(value ? 1 : 0)
-  const bytes = valueBytes(column, layout, value)
-  return bytes.length > MAX_BOUND_BYTES ? null : bytes
+  return found
 }
 
 interface Chunk {
@@ -351,27 +287,26 @@ interface Chunk {
   bounds: Bounds
 }
 
-const pageOf = (column: TinyColumn, layout: Layout): Uint8Array => {
-  const page = new Writer()
+/** The content of a column's one page. */
+const writePage = (column: TinyColumn, layout: Layout): Uint8Array => {
+  const page = pages.reset()
   writeLevels(page, column.values)
-  if (layout.physical === PHYSICAL.boolean) writeBooleans(page, column)
-  else {
-    for (const value of column.values) {
-      if (value === null) continue
-      if (typeof value === 'boolean') throw new UnexpectedValue(column.name, column.type, value)
-      const bytes = valueBytes(column, layout, value)
-      if (layout.physical === PHYSICAL.byteArray) {
-        const at = page.room(4)
-        page.view.setUint32(at, bytes.length, true)
-      }
-      page.raw(bytes)
-    }
+  if (layout.physical === PHYSICAL.boolean) {
+    writeBooleans(page, column)
+    return page.content
   }
-  return page.bytes.subarray(0, page.length)
+  for (const value of column.values) {
+    if (value === null) continue
+    if (typeof value === 'boolean') throw new UnexpectedValue(column.name, column.type, value)
+    const lengthAt = layout.physical === PHYSICAL.byteArray ? page.room(4) : null
+    putValue(page, column, layout, value)
+    if (lengthAt !== null) page.view.setUint32(lengthAt, page.length - lengthAt - 4, true)
+  }
+  return page.content
 }
 
 const writeChunk = (out: Writer, column: TinyColumn, layout: Layout): Chunk => {
-  const page = pageOf(column, layout)
+  const page = writePage(column, layout)
   const offset = out.length
   out.element(() => {
     // PageHeader: DATA_PAGE, both sizes, DataPageHeader { values, PLAIN, levels by RLE }.
@@ -433,8 +368,16 @@ const writeSchema = (out: Writer, columns: readonly { column: TinyColumn; layout
   }
 }
 
+const writeBound = (out: Writer, id: number, column: TinyColumn, layout: Layout, value: TinyValue): void => {
+  if (value === null) return
+  bounds.reset()
+  if (typeof value === 'boolean') bounds.byte(value ? 1 : 0)
+  else putValue(bounds, column, layout, value)
+  if (bounds.length <= MAX_BOUND_BYTES) out.binary(id, bounds.content)
+}
+
 const writeChunkMetadata = (out: Writer, chunk: Chunk): void => {
-  const { column, layout, bounds } = chunk
+  const { column, layout } = chunk
   out.element(() => {
     out.i64(2, 0)
     out.struct(3, () => {
@@ -450,11 +393,9 @@ const writeChunkMetadata = (out: Writer, chunk: Chunk): void => {
       out.i64(7, chunk.bytes)
       out.i64(9, chunk.offset)
       out.struct(12, () => {
-        const min = boundBytes(column, layout, bounds.min)
-        const max = boundBytes(column, layout, bounds.max)
-        out.i64(3, bounds.nulls)
-        if (max) out.binary(5, max)
-        if (min) out.binary(6, min)
+        out.i64(3, chunk.bounds.nulls)
+        writeBound(out, 5, column, layout, chunk.bounds.max)
+        writeBound(out, 6, column, layout, chunk.bounds.min)
       })
     })
   })
@@ -468,14 +409,14 @@ const wireBound = (type: ColumnType, value: TinyValue, upper: boolean): string |
   return Object.is(value, -0) ? '-0' : String(tinyWire(type, value))
 }
 
-const statsOf = ({ column, bytes, bounds }: Chunk): ColumnStats => ({
+const statsOf = ({ column, bytes, bounds: of }: Chunk): ColumnStats => ({
   field: column.id,
   bytes,
   values: column.values.length,
-  nulls: bounds.nulls,
-  nans: bounds.nans,
-  min: wireBound(column.type, bounds.min, false),
-  max: wireBound(column.type, bounds.max, true),
+  nulls: of.nulls,
+  nans: of.nans,
+  min: wireBound(column.type, of.min, false),
+  max: wireBound(column.type, of.max, true),
 })
 
 /**
@@ -489,7 +430,7 @@ export const tinyParquet = (columns: readonly TinyColumn[], rows: number): TinyF
     if (!layout || column.values.length !== rows) throw new Error(`column "${column.name}" cannot be written here`)
     return { column, layout }
   })
-  const out = new Writer()
+  const out = whole.reset()
   out.raw(MAGIC)
   const chunks = rows === 0 ? [] : laidOut.map(({ column, layout }) => writeChunk(out, column, layout))
   const end = out.length

@@ -1,6 +1,6 @@
 import type { Failure } from '../../../edge/contract/node.ts'
 import { EngineFault, type Source } from '../engine.ts'
-import type { ConnectionTrouble } from './connection.ts'
+import type { ConnectionTrouble } from './socket.ts'
 import type { ServerError } from './wire.ts'
 
 const MAX_MESSAGE_CHARACTERS = 4_000

@@ -1,5 +1,6 @@
-import { Connection, ConnectionTrouble } from './connection.ts'
+import { Connection } from './connection.ts'
 import type { Address } from './dsn.ts'
+import { ConnectionTrouble } from './socket.ts'
 
 /** An idle connection is closed after this long, so that a node at rest holds none of the source's slots. */
 const IDLE_MS = 5 * 60_000

@@ -3,10 +3,11 @@ import { generateKeyPairSync, sign } from 'node:crypto'
 import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Connection, ConnectionTrouble } from './connection.ts'
+import { Connection } from './connection.ts'
 import { parseDsn } from './dsn.ts'
 import { lookUp } from './query.ts'
 import { scramAnswer, scramStart, scramVerify } from './scram.ts'
+import { ConnectionTrouble } from './socket.ts'
 import { type PostgresServer, startPostgres } from './test-server.ts'
 
 /** DER (X.690): a tag, a length, a content. Enough of it for one certificate (RFC 5280) that names `localhost`. */

@@ -1,11 +1,12 @@
 import type { Param, ParamType } from '../../../edge/contract/tasks.ts'
 import { Unkeepable } from '../../results/types.ts'
 import type { Source, SqlTask } from '../engine.ts'
-import { type Connection, ConnectionTrouble } from './connection.ts'
+import type { Connection } from './connection.ts'
 import { parseDsn } from './dsn.ts'
 import { connectionFault, fault, serverFault } from './faults.ts'
 import { ConnectionPool } from './pool.ts'
 import { type Described, type Description, describe, lookUp } from './query.ts'
+import { ConnectionTrouble } from './socket.ts'
 import { type CatalogType, type ResultColumn, resultColumns, unknownOids } from './types.ts'
 
 /** What a task's statement is at one source. */

@@ -1,5 +1,6 @@
-import { Connection, ConnectionTrouble } from './connection.ts'
+import { Connection } from './connection.ts'
 import { lookUp } from './query.ts'
+import { ConnectionTrouble } from './socket.ts'
 
 /** A cancel request that arrives before the query has begun is lost, so it is repeated. */
 const REPEAT_MS = 250

@@ -1,5 +1,5 @@
 import type { ColumnType } from '../../../edge/contract/columns.ts'
-import type { TinyValue } from '../../results/tiny-parquet.ts'
+import type { TinyValue } from '../../results/tiny-values.ts'
 import type { TextForm } from './types.ts'
 
 /** A cell as it lies in a file, or why its value has no place there. */

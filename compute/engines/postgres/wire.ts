@@ -50,7 +50,6 @@ export interface ServerError {
 /** A growing buffer in which one write to the socket is put together. */
 export class Outgoing {
   #bytes = new Uint8Array(512)
-  #view = new DataView(this.#bytes.buffer)
   #length = 0
   #start = 0
 
@@ -59,7 +58,12 @@ export class Outgoing {
     const larger = new Uint8Array(Math.max(this.#bytes.length * 2, this.#length + bytes))
     larger.set(this.#bytes.subarray(0, this.#length))
     this.#bytes = larger
-    this.#view = new DataView(larger.buffer)
+  }
+  #put32(at: number, value: number): void {
+    this.#bytes[at] = value >> 24
+    this.#bytes[at + 1] = value >> 16
+    this.#bytes[at + 2] = value >> 8
+    this.#bytes[at + 3] = value
   }
   /** Begins a message; `null` for the ones of the start, which have no type byte. */
   begin(type: string | null): this {
@@ -73,18 +77,19 @@ export class Outgoing {
     return this
   }
   end(): this {
-    this.#view.setInt32(this.#start, this.#length - this.#start)
+    this.#put32(this.#start, this.#length - this.#start)
     return this
   }
   int16(value: number): this {
     this.#room(2)
-    this.#view.setInt16(this.#length, value)
+    this.#bytes[this.#length] = value >> 8
+    this.#bytes[this.#length + 1] = value
     this.#length += 2
     return this
   }
   int32(value: number): this {
     this.#room(4)
-    this.#view.setInt32(this.#length, value)
+    this.#put32(this.#length, value)
     this.#length += 4
     return this
   }
