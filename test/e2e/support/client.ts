@@ -1,0 +1,113 @@
+import { isTerminal, Job } from '../../../edge/contract/jobs.ts'
+import { ResultDocument } from '../../../edge/contract/manifests.ts'
+import { ProblemDocument } from '../../../edge/contract/problems.ts'
+import { SliceAnswer } from '../../../edge/contract/slices.ts'
+import { type ServerEvent, serverEvents } from './sse.ts'
+
+export interface Ask {
+  method?: string
+  headers?: Record<string, string>
+  /** Sent as JSON. */
+  body?: unknown
+  /** Sent as it is. */
+  raw?: string | Uint8Array<ArrayBuffer>
+}
+
+/** What a stranger with `curl` and a token can do. */
+export interface Client {
+  origin: string
+  token: string
+  /** One request; `path` begins with "/". */
+  ask(path: string, ask?: Ask): Promise<Response>
+  /** Submits without waiting; throws unless the answer is 202. */
+  submit(task: string, body?: unknown, headers?: Record<string, string>): Promise<Job>
+  /** Submits and waits for the end, whatever it is. */
+  run(task: string, args?: unknown): Promise<Job>
+  /** Waits for a job's end. */
+  ended(id: string): Promise<Job>
+  /** Waits for a job's publication (or its refusal) and returns all its numbered events. */
+  published(id: string): Promise<ServerEvent[]>
+  result(id: string): Promise<ResultDocument>
+  slice(id: string, question: unknown): Promise<SliceAnswer>
+  /** Asks until the answer is not 202 any more, as its Retry-After says. */
+  made(path: string, ask?: Ask): Promise<Response>
+}
+
+/** A request that takes longer has failed: no test waits for ever. */
+const LIMIT_MS = 55_000
+
+const refuse = async (what: string, answer: Response): Promise<never> => {
+  throw new Error(`${what}: ${answer.status} ${await answer.text()}`)
+}
+
+export const client = (origin: string, token: string): Client => {
+  const ask: Client['ask'] = (path, { method, headers = {}, body, raw } = {}) =>
+    fetch(`${origin}${path}`, {
+      method: method ?? (body === undefined && raw === undefined ? 'GET' : 'POST'),
+      headers: { authorization: `Bearer ${token}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+      redirect: 'manual',
+      signal: AbortSignal.timeout(LIMIT_MS),
+      ...(raw === undefined ? (body === undefined ? {} : { body: JSON.stringify(body) }) : { body: raw }),
+    })
+  const ended: Client['ended'] = async (id) => {
+    for (;;) {
+      const answer = await ask(`/v1/jobs/${id}`, { headers: { prefer: 'wait=30' } })
+      if (answer.status !== 200) return refuse(id, answer)
+      const job = Job.parse(await answer.json())
+      if (isTerminal(job.state)) return job
+    }
+  }
+  const self: Client = {
+    origin,
+    token,
+    ask,
+    submit: async (task, body = {}, headers = {}) => {
+      const answer = await ask(`/v1/tasks/${encodeURIComponent(task)}/jobs`, { body, headers })
+      return answer.status === 202 ? Job.parse(await answer.json()) : refuse(task, answer)
+    },
+    run: async (task, args) => {
+      const answer = await ask(`/v1/tasks/${encodeURIComponent(task)}/jobs`, {
+        body: args === undefined ? {} : { args },
+        headers: { prefer: 'wait=30' },
+      })
+      if (answer.status !== 200 && answer.status !== 202) return refuse(task, answer)
+      const job = Job.parse(await answer.json())
+      return isTerminal(job.state) ? job : ended(job.id)
+    },
+    ended,
+    published: async (id) => {
+      const answer = await ask(`/v1/jobs/${id}/events?until=published`)
+      if (!answer.ok) return refuse(id, answer)
+      const events: ServerEvent[] = []
+      for await (const event of serverEvents(answer)) if (event.id !== null) events.push(event)
+      return events
+    },
+    result: async (id) => {
+      const answer = await ask(`/v1/jobs/${id}/result`)
+      return answer.ok ? ResultDocument.parse(await answer.json()) : refuse(id, answer)
+    },
+    slice: async (id, question) => {
+      const answer = await ask(`/v1/jobs/${id}/slice`, { body: question })
+      return answer.ok ? SliceAnswer.parse(await answer.json()) : refuse(JSON.stringify(question), answer)
+    },
+    made: async (path, one) => {
+      const until = Date.now() + LIMIT_MS
+      for (;;) {
+        const answer = await ask(path, one)
+        if (answer.status !== 202 || Date.now() > until) return answer
+        await answer.body?.cancel()
+        await new Promise((resolve) => setTimeout(resolve, 100))
+      }
+    },
+  }
+  return self
+}
+
+/** The problem of a refused request. Throws when the answer is none. */
+export const problemOf = async (answer: Response): Promise<ProblemDocument> => {
+  const type = answer.headers.get('content-type')
+  if (type !== 'application/problem+json') throw new Error(`${answer.status} ${type} is no problem: ${await answer.text()}`)
+  const problem = ProblemDocument.parse(await answer.json())
+  if (problem.status !== answer.status) throw new Error(`the problem says ${problem.status}, the answer ${answer.status}`)
+  return problem
+}
