@@ -1,6 +1,7 @@
 import { type DuckDBConnection, StatementType, VARCHAR } from '@duckdb/node-api'
 import { type Column, type ColumnType, typeName } from '../../edge/contract/columns.ts'
 import { compileSlice, outputColumns, type SliceParam, type StructuredNormal } from '../../edge/contract/slice-form.ts'
+import { isGrouped } from '../../edge/contract/slice-sql.ts'
 import { MAX_SLICE_ROWS } from '../../edge/contract/slices.ts'
 import { asSubquery, quoteName } from '../duckdb/sql.ts'
 import { typeTree } from '../duckdb/type-tree.ts'
@@ -75,7 +76,13 @@ const userPlan = async (connection: DuckDBConnection, sql: string): Promise<Plan
 }
 
 const structuredPlan = (relation: Relation, slice: StructuredNormal): Plan => {
-  const { sql, params } = compileSlice(slice, relation.columns, relation.from, relation.position)
+  // A page of the result as it is: looked up by row number, where LIMIT … OFFSET would pass every row before it.
+  const isPage = slice.where.length === 0 && slice.order.length === 0 && !isGrouped(slice)
+  const stretch = isPage ? relation.stretch(slice.offset, slice.limit) : null
+  const { sql, params } =
+    stretch === null
+      ? compileSlice(slice, relation.columns, relation.from, relation.position)
+      : compileSlice({ ...slice, offset: 0, order: [] }, relation.columns, stretch)
   const columns = outputColumns(slice, relation.columns)
   return { columns, sql: `SELECT * FROM (${sql}) AS t(${aliases(columns.length)})`, params, maxRows: null }
 }

@@ -9,6 +9,9 @@ import type { LocalResult, SandboxSettings } from './protocol.ts'
 /** Statements at once over one result; each holds a thread of the work pool until it ends. */
 const MAX_IDLE_CONNECTIONS = 4
 
+/** The table of an attached pack. */
+const PACKED = 'pack.main.result'
+
 /** Set when the database is made, and read back after the lock. */
 const FIXED = {
   autoinstall_known_extensions: 'false',
@@ -44,8 +47,9 @@ const packFault = async (connection: DuckDBConnection, columns: Column[], rows: 
   const wanted = await rowsOf(connection, `SELECT ${columns.map(({ type }) => `typeof(CAST(NULL AS ${sqlType(type)}))`).join(', ')}`)
   for (const [n, column] of columns.entries())
     if (types.get(column.name) !== wanted[0]?.[n]) return `its column ${JSON.stringify(column.name)} is not a ${String(wanted[0]?.[n])}`
-  const held = Number((await rowsOf(connection, 'SELECT count(*) FROM pack.main.result'))[0]?.[0])
-  return held === rows ? null : `it holds ${held} rows, the result has ${rows}`
+  const [held = []] = await rowsOf(connection, 'SELECT count(*), coalesce(max(rowid) + 1, 0) FROM pack.main.result')
+  if (Number(held[0]) !== rows) return `it holds ${held[0]} rows, the result has ${rows}`
+  return Number(held[1]) === rows ? null : 'rows were deleted from it'
 }
 
 /** Locks the database and reads every setting back. Fails closed. */
@@ -71,6 +75,8 @@ export class Relation {
   readonly from: string
   readonly position: string[]
   readonly columns: Column[]
+  /** Rows are numbered from 0 without gaps (asserted of a pack). */
+  readonly #numbered: boolean
 
   private constructor(instance: DuckDBInstance, connection: DuckDBConnection, from: string, position: string[], columns: Column[]) {
     this.#instance = instance
@@ -78,6 +84,7 @@ export class Relation {
     this.from = from
     this.position = position
     this.columns = columns
+    this.#numbered = from === PACKED
   }
 
   static async open(result: LocalResult, settings: SandboxSettings, spill: string): Promise<Relation> {
@@ -98,7 +105,7 @@ export class Relation {
       if (result.pack !== null && (await Relation.#attach(connection, result.pack, columns, result.rows))) {
         await connection.run(`CREATE VIEW result AS SELECT ${list} FROM pack.main.result`)
         await lock(connection, [])
-        return new Relation(instance, connection, 'pack.main.result', ['r.rowid'], columns)
+        return new Relation(instance, connection, PACKED, ['r.rowid'], columns)
       }
       if (result.parquet.length === 0) throw new PackUnusable('the pack of the result cannot be used')
       const files = result.parquet.map((file) => resolve(settings.folder, file))
@@ -126,6 +133,12 @@ export class Relation {
       console.error(`slices: a pack cannot be attached: ${error instanceof Error ? error.message : String(error)}`)
     }
     return false
+  }
+
+  /** SQL of these rows of the result alone, where it can be found without passing those before; else null. */
+  stretch(offset: number, limit: number): string | null {
+    if (!this.#numbered) return null
+    return `(SELECT rowid, * FROM ${this.from} WHERE rowid >= ${offset} AND rowid < ${offset + limit})`
   }
 
   async use<T>(work: (connection: DuckDBConnection) => Promise<T>): Promise<T> {

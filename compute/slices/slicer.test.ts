@@ -98,6 +98,15 @@ for (const source of ['pack', 'parquet'] as const)
       })
     })
 
+    test('pages follow each other to the last row, and end there', async () => {
+      const ids: string[] = []
+      for (let offset = 0; offset < ROWS + 1700; offset += 1700) {
+        const { rows } = JSON.parse(bodyOf(await ask({ select: ['id'], offset, limit: 1700 }, {}, files())))
+        ids.push(...rows.flat())
+      }
+      expect(ids).toEqual(Array.from({ length: ROWS }, (_, n) => String(9007199254740993n + BigInt(n))))
+    })
+
     test('CSV tells NULL from empty text', async () => {
       const body = bodyOf(await ask({ select: ['select', 'a"b', 'x'], limit: 3 }, { format: 'csv' }, files()))
       const decimal = '1234567890123456789012345678.0000000001'
