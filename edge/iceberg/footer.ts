@@ -82,40 +82,43 @@ const fits = (type: string, element: SchemaElement): boolean => {
     case 'string':
       return physical === 'BYTE_ARRAY' && (logical?.type === 'STRING' || converted === 'UTF8')
     case 'uuid':
-      return physical === 'FIXED_LEN_BYTE_ARRAY' && element.type_length === 16
+      return physical === 'FIXED_LEN_BYTE_ARRAY' && element.type_length === 16 && logical?.type === 'UUID'
     case 'binary':
       return physical === 'BYTE_ARRAY' && plain
   }
   return false
 }
 
+const named = (path: string): string => `column ${JSON.stringify(path)}`
+
 const checkType = (type: FieldType, node: Node, path: string): void => {
   if (typeof type === 'string') {
-    if (node.children.length > 0) throw new Mismatch(`${path} is a group, not ${type}`)
-    if (!fits(type, node.element)) throw new Mismatch(`${path} is stored as ${primitiveName(node.element)}, which is not ${type}`)
+    if (node.children.length > 0) throw new Mismatch(`${named(path)} is a group, not ${type}`)
+    if (!fits(type, node.element)) throw new Mismatch(`${named(path)} is stored as ${primitiveName(node.element)}, which is not ${type}`)
     return
   }
-  if (node.element.type !== undefined) throw new Mismatch(`${path} is stored as ${primitiveName(node.element)}, not as a ${type.type}`)
+  if (node.element.type !== undefined)
+    throw new Mismatch(`${named(path)} is stored as ${primitiveName(node.element)}, not as a ${type.type}`)
   if (type.type === 'struct') {
     checkFields(type.fields, node, `${path}.`)
     return
   }
-  const repeated = only(node, path)
-  if (repeated.element.repetition_type !== 'REPEATED') throw new Mismatch(`${path} is not laid out as the Parquet format asks`)
+  const repeated = only(node, named(path))
+  if (repeated.element.repetition_type !== 'REPEATED') throw new Mismatch(`${named(path)} is not laid out as the Parquet format asks`)
   if (type.type === 'list') {
-    checkField(type['element-id'], type.element, only(repeated, path), `${path}.element`)
+    checkField(type['element-id'], type.element, only(repeated, named(path)), `${path}.element`)
     return
   }
   const [key, value, ...more] = repeated.children
-  if (!key || !value || more.length > 0) throw new Mismatch(`${path} is not a map of keys and values`)
+  if (!key || !value || more.length > 0) throw new Mismatch(`${named(path)} is not a map of keys and values`)
   checkField(type['key-id'], type.key, key, `${path}.key`)
   checkField(type['value-id'], type.value, value, `${path}.value`)
 }
 
 const checkField = (id: number, type: FieldType, node: Node, path: string): void => {
   const found = node.element.field_id
-  if (found === undefined) throw new Mismatch(`${path} carries no field id (it must be ${id})`)
-  if (found !== id) throw new Mismatch(`${path} carries field id ${found} instead of ${id}`)
+  if (found === undefined) throw new Mismatch(`${named(path)} carries no field id (it must be ${id})`)
+  if (found !== id) throw new Mismatch(`${named(path)} carries field id ${found} instead of ${id}`)
   checkType(type, node, path)
 }
 
@@ -127,7 +130,7 @@ const checkFields = (fields: readonly Field[], node: Node, prefix: string): void
     const child = left.get(field.name)
     if (!child) throw new Mismatch(`column ${JSON.stringify(path)} is missing`)
     left.delete(field.name)
-    checkField(field.id, field.type, child, `column ${JSON.stringify(path)}`)
+    checkField(field.id, field.type, child, path)
   }
   for (const name of left.keys()) throw new Mismatch(`column ${JSON.stringify(`${prefix}${name}`)} was never ensured`)
 }
