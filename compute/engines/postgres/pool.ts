@@ -59,6 +59,10 @@ export class ConnectionPool {
     this.#opening += 1
     try {
       const connection = await Connection.open(this.address, signal)
+      if (this.#closed) {
+        connection.destroy()
+        throw new ConnectionTrouble('aborted', 'the node is stopping')
+      }
       this.#all.add(connection)
       connection.onClose = () => {
         this.#all.delete(connection)

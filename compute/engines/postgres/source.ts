@@ -35,10 +35,11 @@ const UNDECIDED = new Set(['42P18', '42725', '42883', '42804'])
 /** Descriptions kept for one source; a node has at most a few thousand tasks. */
 const MAX_DESCRIPTIONS = 5_000
 
+/** Arrays of boxes separate by ";", and int2vector (22) and oidvector (30) are arrays with a text form of their own: all three are kept as text. */
 const CATALOG_SQL = `
 select t.oid, pg_catalog.format_type(t.oid, null), t.typtype,
-  case when t.typcategory = 'A' and t.typlen = -1 and t.typelem <> 0 then t.typelem end
-from pg_catalog.pg_type t
+  case when t.typcategory = 'A' and t.typlen = -1 and e.typdelim = ',' and t.oid not in (22, 30) then t.typelem end
+from pg_catalog.pg_type t left join pg_catalog.pg_type e on e.oid = t.typelem
 where t.oid = any ($1::pg_catalog.oid[])`
 
 /** Declared types by place; `decimal`, say, for a `$n` that the statement leaves open. */
