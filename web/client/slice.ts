@@ -42,6 +42,9 @@ const PACK_GRANT_MILLISECONDS = 15 * 60_000
 
 export type SliceEvent = { type: 'mode'; mode: Mode } | { type: 'progress'; progress: Progress } | { type: 'error'; error: Error }
 
+/** `onPart` gets the summary as far as it is known, before the number of distinct values. */
+export type StatsOptions = QueryOptions & { onPart?: ((summary: ColumnSummary) => void) | undefined }
+
 export interface Slice {
   readonly document: ResultDocument
   /** The report's own columns. */
@@ -53,7 +56,7 @@ export interface Slice {
   view(spec: ViewSpec, options?: QueryOptions): Promise<View>
   sql(text: string, options?: QueryOptions & { maxRows?: number }): Promise<{ columns: Column[]; rows: Cell[][]; truncated: boolean }>
   /** Exact figures of one column over the rows that `where` leaves. Needs the local copy. */
-  stats(column: string, where?: Filter[], options?: QueryOptions): Promise<ColumnSummary>
+  stats(column: string, where?: Filter[], options?: StatsOptions): Promise<ColumnSummary>
   exportCsv(spec: ViewSpec, options?: QueryOptions & { onProgress?: (rows: number) => void }): Promise<Blob>
   on(listener: (event: SliceEvent) => void): () => void
   /** Gives the engine and its memory back. */
@@ -142,7 +145,7 @@ class OpenSlice implements Slice {
     }
   }
 
-  async stats(name: string, where: Filter[] = [], options: QueryOptions = {}): Promise<ColumnSummary> {
+  async stats(name: string, where: Filter[] = [], options: StatsOptions = {}): Promise<ColumnSummary> {
     const column = this.columns.find((one) => one.name === name)
     if (column === undefined) throw new Error(`there is no column ${JSON.stringify(name)}`)
     const copy = this.#copy

@@ -22,8 +22,23 @@ export const grouped = (digits: string): string => {
 /** Doubles are shown with at most this many digits behind the point; a hover has them all. */
 export const MAX_FRACTION_DIGITS = 4
 
-/** How many digits behind the point a column of doubles needs, judged by some of its rows: so that its points stand in line. */
-export const fractionDigits = (cells: Cell[]): number => {
+/** A column of times is shown to the second, to the millisecond or to the microsecond: whatever its rows need. */
+const timeDigits = (cells: Cell[]): number => {
+  let most = 0
+  for (const cell of cells) {
+    const fraction = /\.(\d{6})/.exec(String(cell))?.[1]
+    if (fraction === undefined || fraction === '000000') continue
+    if (!fraction.endsWith('000')) return 6
+    most = 3
+  }
+  return most
+}
+
+const isTime = (type: ColumnType): boolean => type === 'time' || type === 'timestamp'
+
+/** How many digits behind the point a column of doubles or times needs, judged by some of its rows: so that they stand in line. */
+export const fractionDigits = (type: ColumnType, cells: Cell[]): number => {
+  if (isTime(type)) return timeDigits(cells)
   let most = 0
   for (const cell of cells) {
     if (typeof cell !== 'number' || Number.isInteger(cell)) continue
@@ -45,22 +60,25 @@ const zoned = new Intl.DateTimeFormat('sv-SE', {
 
 const float = (value: number, digits: number): Shown => {
   const size = Math.abs(value)
-  if (size !== 0 && (size >= 1e15 || size < 10 ** -MAX_FRACTION_DIGITS)) return { text: String(value).replace('-', '−'), kind: 'value' }
+  if (size !== 0 && (size >= 1e15 || size < 10 ** -MAX_FRACTION_DIGITS)) return { text: String(value).replace(/^-/, '−'), kind: 'value' }
   const text = value.toFixed(digits)
   const exact = String(value)
   return { text: grouped(text), kind: 'value', ...(Number(text) === value ? {} : { exact }) }
 }
 
-/** `2024-01-02T03:04:05.000006` → `2024-01-02 03:04:05.000006`, without a fraction that is all zeros. */
-const momentText = (text: string): string => text.replace('T', ' ').replace(/\.?0{6}$|(\.\d*?[1-9])0+$/, '$1')
+/** `2024-01-02T03:04:05.000006` → `2024-01-02 03:04:05.000006`, with `digits` behind the point, or more where it has more. */
+const momentText = (text: string, digits: number): string => {
+  const [whole = '', fraction = ''] = text.replace('T', ' ').split('.')
+  const needed = Math.max(digits, fraction.replace(/0+$/, '').length)
+  return needed === 0 ? whole : `${whole}.${fraction.slice(0, needed)}`
+}
 
 export const show = (cell: Cell, type: ColumnType, digits: number = MAX_FRACTION_DIGITS): Shown => {
   if (cell === null) return { text: 'null', kind: 'null' }
   if (cell === '') return { text: '', kind: 'empty' }
   if (type === 'float' || type === 'double') return typeof cell === 'number' ? float(cell, digits) : { text: String(cell), kind: 'value' }
   if (isNumber(type)) return { text: grouped(String(cell)), kind: 'value' }
-  if (type === 'timestamp') return { text: momentText(String(cell)), kind: 'value' }
-  if (type === 'time') return { text: String(cell).replace(/\.?0{6}$|(\.\d*?[1-9])0+$/, '$1'), kind: 'value' }
+  if (isTime(type)) return { text: momentText(String(cell), digits === MAX_FRACTION_DIGITS ? 0 : digits), kind: 'value' }
   if (type === 'timestamptz') {
     const at = new Date(String(cell))
     return Number.isNaN(at.getTime())
@@ -121,11 +139,10 @@ export const exactTime = (instant: string): string => {
   return Number.isNaN(at) ? instant : `${full.format(at)} (${instant})`
 }
 
-/** Width of a column in pixels, from its name and some of its rows. */
-export const columnWidth = (column: Column, cells: Cell[], digits: number): number => {
-  const CHARACTER_PIXELS = 7.6
-  const PADDING_PIXELS = 28
-  let longest = column.name.length + 3
-  for (const cell of cells) longest = Math.max(longest, show(cell, column.type, digits).text.length)
-  return Math.round(Math.min(360, Math.max(72, longest * CHARACTER_PIXELS + PADDING_PIXELS)))
+/** The texts of a column that may be its widest. `widest` measures them. */
+export const columnWidth = (column: Column, cells: Cell[], digits: number, widest: (texts: string[]) => number): number => {
+  const PADDING_PIXELS = 24
+  const texts = cells.map((cell) => show(cell, column.type, digits).text).sort((a, b) => b.length - a.length)
+  const SORT_MARK = ' ↑ '
+  return Math.round(Math.min(380, Math.max(64, widest([...texts.slice(0, 8), `${column.name}${SORT_MARK}`]) + PADDING_PIXELS)))
 }

@@ -11,7 +11,7 @@ export interface Step {
   /** When it began, for the clock of a step that runs now. */
   since: number | null
   percent: number | null
-  /** What a person should know of it: a retry's cause, an error. */
+  /** What a person should know of it: a retry's cause. (A failure has its own place.) */
   note: string | null
 }
 
@@ -22,12 +22,16 @@ const timeOf = (event: JobEvent | undefined): number | null => (event === undefi
  * end, the seconds of the manifest. A retried job shows its last attempt, and the reason of the retry as a note.
  */
 export const stepsOf = (job: Job, events: JobEvent[], progress: ProgressEvent | null, document: ResultDocument | null): Step[] => {
-  const states = events.filter((event) => event.type === 'state')
+  const all = events.filter((event) => event.type === 'state')
+  const retry = all.findLast((event) => event.state === 'waiting' || event.state === 'scheduled')
+  // What an earlier attempt went through is over.
+  const states = retry === undefined ? all : all.slice(all.indexOf(retry) + 1)
+  const waits = job.state === 'waiting' || job.state === 'scheduled' || job.state === 'leased'
   const last = (state: Job['state']): JobEvent | undefined => states.findLast((event) => event.state === state)
   const running = last('running')
   const ended = states.findLast((event) => event.state === 'succeeded' || event.state === 'failed' || event.state === 'cancelled')
   const created = Date.parse(job.created_at)
-  const startedAt = timeOf(running) ?? (job.started_at === null ? null : Date.parse(job.started_at))
+  const startedAt = timeOf(running) ?? (job.started_at === null || waits ? null : Date.parse(job.started_at))
   const endedAt = timeOf(ended) ?? (job.finished_at === null ? null : Date.parse(job.finished_at))
   const isRunning = job.state === 'running'
   const phase = progress?.phase ?? job.phase ?? 'planning'
@@ -44,9 +48,6 @@ export const stepsOf = (job: Job, events: JobEvent[], progress: ProgressEvent | 
   const seconds = document?.seconds
   const milliseconds = (value: number | undefined): number | null => (value === undefined ? null : value * 1_000)
   const percent = isRunning && phase === 'executing' ? (progress?.progress?.percent ?? job.progress?.percent ?? null) : null
-  const waits = startedAt === null && broken === null
-  const retry = states.findLast((event) => event.state === 'waiting' || event.state === 'scheduled')
-  const error = job.error?.message ?? null
   const publication = job.publication
 
   return [
@@ -67,7 +68,7 @@ export const stepsOf = (job: Job, events: JobEvent[], progress: ProgressEvent | 
       milliseconds: milliseconds(seconds?.planning),
       since: isRunning && phase === 'planning' ? startedAt : null,
       percent: null,
-      note: broken !== null && at === 0 ? error : null,
+      note: null,
     },
     {
       name: 'running',
@@ -76,7 +77,7 @@ export const stepsOf = (job: Job, events: JobEvent[], progress: ProgressEvent | 
       milliseconds: milliseconds(seconds?.executing),
       since: isRunning && phase === 'executing' ? startedAt : null,
       percent,
-      note: broken !== null && at === 1 ? error : null,
+      note: null,
     },
     {
       name: 'uploading',
@@ -85,7 +86,7 @@ export const stepsOf = (job: Job, events: JobEvent[], progress: ProgressEvent | 
       milliseconds: milliseconds(seconds?.uploading),
       since: null,
       percent: null,
-      note: broken !== null && at === 2 ? error : null,
+      note: null,
     },
     {
       name: 'ready',

@@ -41,6 +41,8 @@ const MAX_COPIED_ROWS = 20_000
 const HEAD_PIXELS = 30
 const OVERSCAN_ROWS = 6
 const MIN_WIDTH = 48
+/** A text that may not fit its column is told in full on hover. */
+const WIDE_CHARACTER_PIXELS = 8
 
 const make = (name: string, className: string, role?: string): HTMLElement => {
   const element = document.createElement(name)
@@ -75,6 +77,7 @@ export class ReportGrid extends HTMLElement {
   #frame = 0
   #painted = false
   #rowPool: HTMLElement[] = []
+  readonly #canvasContext = document.createElement('canvas').getContext('2d')
 
   connectedCallback(): void {
     if (this.#scroll.parentElement === this) return
@@ -173,7 +176,12 @@ export class ReportGrid extends HTMLElement {
   }
 
   #measure(rows: Cell[][]): void {
-    this.#digits = this.#columns.map((_, at) => fractionDigits(rows.map((row) => row[at] ?? null)))
+    this.#digits = this.#columns.map((column, at) =>
+      fractionDigits(
+        column.type,
+        rows.map((row) => row[at] ?? null),
+      ),
+    )
     this.#widths = this.#columns.map(
       (column, at) =>
         this.#chosen.get(column.name) ??
@@ -181,9 +189,19 @@ export class ReportGrid extends HTMLElement {
           column,
           rows.map((row) => row[at] ?? null),
           this.#digits[at] ?? 0,
+          (texts) => this.#widest(texts),
         ),
     )
     this.#measured = rows.length > 0
+  }
+
+  #widest(texts: string[]): number {
+    const context = this.#canvasContext
+    if (context === null) return Math.max(...texts.map((text) => text.length * 8))
+    // The shorthand is empty where a long form has no place in it, as tabular figures have none.
+    const { fontSize, fontFamily } = getComputedStyle(this)
+    context.font = `${fontSize} ${fontFamily}`
+    return Math.max(...texts.map((text) => context.measureText(text).width))
   }
 
   #layout(): void {
@@ -376,7 +394,8 @@ export class ReportGrid extends HTMLElement {
       const element = next()
       const type = this.#columns[column]?.type ?? 'string'
       const shown = cells === null ? null : show(cells[column] ?? null, type, this.#digits[column] ?? 0)
-      const selected = index >= picked.top && index <= picked.bottom && column >= picked.left && column <= picked.right
+      const several = picked.top !== picked.bottom || picked.left !== picked.right
+      const selected = several && index >= picked.top && index <= picked.bottom && column >= picked.left && column <= picked.right
       const focused = this.#selection.focus.row === index && this.#selection.focus.column === column
       let name = 'grid-cell'
       if (isNumber(type)) name += ' right'
@@ -385,9 +404,16 @@ export class ReportGrid extends HTMLElement {
       if (shown?.kind === 'empty') name += ' empty'
       if (selected) name += ' selected'
       if (focused) name += ' focused'
-      set(element, name, 'gridcell', shown?.text ?? '', shown?.exact ?? '', `${this.#widths[column] ?? 0}px`)
+      set(
+        element,
+        name,
+        'gridcell',
+        shown?.text ?? '',
+        shown?.exact ?? (shown !== null && shown.text.length * WIDE_CHARACTER_PIXELS > (this.#widths[column] ?? 0) ? shown.text : ''),
+        `${this.#widths[column] ?? 0}px`,
+      )
       element.setAttribute('aria-colindex', String(column + 2))
-      element.setAttribute('aria-selected', String(selected))
+      element.setAttribute('aria-selected', String(selected || focused))
       element.id = `${this.#id()}-${index}-${column}`
       element.dataset.column = String(column)
     }

@@ -83,7 +83,7 @@ const ColumnCard = (props: {
   useEffect(() => {
     if (!ready || !open) return
     const stop = new AbortController()
-    slice.stats(column.name, others, { signal: stop.signal }).then(
+    slice.stats(column.name, others, { signal: stop.signal, onPart: (part) => !stop.signal.aborted && setSummary(part) }).then(
       (made) => {
         if (!stop.signal.aborted) setSummary(made)
       },
@@ -105,6 +105,14 @@ const ColumnCard = (props: {
     </div>
   )
 }
+
+/** A bound in the width of a card: times without their fraction. */
+const brief = (cell: Cell, type: Column['type']): string =>
+  type === 'timestamp' || type === 'time' || type === 'timestamptz'
+    ? show(cell, type)
+        .text.replace(/\.\d+$/, '')
+        .replace(/:\d\d$/, '')
+    : show(cell, type).text
 
 const Figures = ({
   summary,
@@ -152,12 +160,12 @@ const Figures = ({
       <p class="column-figures">
         {summary.bars.length > 0 && summary.min !== null ? (
           <span class="bounds">
-            <span>{text(summary.min)}</span>
-            <span>{text(summary.max)}</span>
+            <span title={String(summary.min)}>{brief(summary.min, column.type)}</span>
+            <span title={String(summary.max)}>{brief(summary.max, column.type)}</span>
           </span>
         ) : null}
         <span>
-          {summary.distinct === null ? '' : `${count(summary.distinct)} distinct`}
+          {summary.distinct === null ? '\u00a0' : `${count(summary.distinct)} distinct`}
           {summary.nulls === 0 ? '' : `${summary.distinct === null ? '' : ' · '}${nulls < 1 ? '<1' : Math.round(nulls)} % null`}
         </span>
       </p>

@@ -57,7 +57,7 @@ const WORDS = new Set([
 const written = (name: string): string => (PLAIN.test(name) && !WORDS.has(name) ? name : quoted(name))
 
 const begin = (slice: Slice): string => {
-  const [first] = slice.columns
+  const first = slice.columns.find((column) => column.type === 'string') ?? slice.columns[0]
   return first === undefined
     ? 'SELECT *\nFROM result'
     : `SELECT ${written(first.name)}, count(*) AS n\nFROM result\nGROUP BY ALL\nORDER BY n DESC`

@@ -1,5 +1,6 @@
 import type { JSX } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
+import type { Job } from '../../client/wire.ts'
 import { namedArguments } from '../arguments.ts'
 import { ago, bytes, count, duration, exactTime, plural } from '../format.ts'
 import { Icon, markOf, StateMark, stateWord } from '../icons.tsx'
@@ -44,6 +45,16 @@ const JobScreen = ({ session, view, again }: { session: JobSession; view: ViewSt
   )
 }
 
+/** The report's form, filled with this job's arguments. */
+const againAddress = (job: Job): string => {
+  const args = namedArguments(job, tasks.value?.find((one) => one.name === job.task) ?? null)
+  return address(
+    'reports',
+    job.task,
+    new URLSearchParams(args.filter((one) => one.value !== 'null').map(({ name, value }) => [name, value])),
+  )
+}
+
 const TopLine = ({ session }: { session: JobSession }): JSX.Element | null => {
   const job = session.job.value
   const document = session.document.value
@@ -52,11 +63,7 @@ const TopLine = ({ session }: { session: JobSession }): JSX.Element | null => {
   if (job === null) return null
   const task = tasks.value?.find((one) => one.name === job.task) ?? null
   const args = namedArguments(job, task)
-  const again = address(
-    'reports',
-    job.task,
-    new URLSearchParams(args.filter((one) => one.value !== 'null').map(({ name, value }) => [name, value])),
-  )
+  const again = againAddress(job)
   return (
     <header class="top-line">
       <h1>{job.task}</h1>
@@ -196,12 +203,12 @@ const Live = ({ session, again }: { session: JobSession; again: () => void }): J
       ) : null}
       {job.state === 'failed' ? (
         <Notice kind="failed" title={job.error?.message ?? 'The job failed.'}>
-          Nothing of it was kept. <a href={address('reports', job.task)}>Run it again</a>, or look at the report.
+          Nothing of it was kept. <a href={againAddress(job)}>Run it again</a>
         </Notice>
       ) : null}
       {job.state === 'cancelled' ? (
         <Notice kind="cancelled" title="The job was cancelled.">
-          {cancelWords(job.cancel?.outcome ?? null, job.engine)} <a href={address('reports', job.task)}>Run it again</a>
+          {cancelWords(job.cancel?.outcome ?? null, job.engine)} <a href={againAddress(job)}>Run it again</a>
         </Notice>
       ) : null}
     </div>

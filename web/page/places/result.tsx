@@ -58,7 +58,7 @@ export const Result = ({ session, slice, view }: { session: JobSession; slice: S
       group: (column) => {
         const { group, sql } = latest.current.view
         if (sql !== null || !slice.columns.some((one) => one.name === column)) return tell('Only a column of the report can be grouped by.')
-        latest.current.change({ group: group.includes(column) ? group.filter((one) => one !== column) : [...group, column], order: [] })
+        latest.current.change(grouping(group.includes(column) ? group.filter((one) => one !== column) : [...group, column]))
       },
       filter: (column, cell) => filterBy(latest.current, column, cell),
       search: () => {
@@ -116,7 +116,11 @@ export const Result = ({ session, slice, view }: { session: JobSession; slice: S
       <div class="toolbar" role="toolbar" aria-label="The view">
         <Chips slice={slice} view={view} change={change} />
         <span class="row-count" data-hook="row-count" data-count={of}>
-          {busy && shown === null ? '' : narrowed ? `${count(of)} of ${plural(slice.rowCount, 'row')}` : plural(of, 'row')}
+          {of === slice.rowCount && view.group.length === 0 && view.sql === null
+            ? ''
+            : narrowed
+              ? `${count(of)} of ${plural(slice.rowCount, 'row')}`
+              : plural(of, 'row')}
           {shown?.truncated ? ' (cut)' : ''}
         </span>
         <span class="tools">
@@ -193,6 +197,9 @@ export const Result = ({ session, slice, view }: { session: JobSession; slice: S
     </div>
   )
 }
+
+/** The largest groups first; `count` is what a grouping without a choice of figures counts (`normalise` of the contract). */
+const grouping = (group: string[]): Partial<ViewState> => ({ group, order: group.length > 0 && !group.includes('count') ? ['-count'] : [] })
 
 const filterBy = (
   { change, view, slice }: { change: (next: Partial<ViewState>) => void; view: ViewState; slice: Slice },
