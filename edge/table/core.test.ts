@@ -27,7 +27,7 @@ beforeEach(() => {
   now = 1_700_000_000_000
   nextId = 3937693507869937830n
   store = nodeStore()
-  outside = fakeOutside(() => now)
+  outside = fakeOutside(() => now, nodeStore())
   core = start()
   const answer = core.ensureSchema({ tenant, family, columns: [{ name: 'x', type: 'int' }], partition_by: null })
   if (!answer.ok) throw new Error(answer.detail)

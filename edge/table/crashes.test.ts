@@ -88,7 +88,7 @@ const play = async (seed: number): Promise<History> => {
   const random = generator(seed)
   const store = nodeStore()
   let now = 1_700_000_000_000
-  const outside = fakeOutside(() => now)
+  const outside = fakeOutside(() => now, nodeStore())
   const history: History = { appendedIn: new Map(), withdrawn: new Set(), published: new Set(), crashes: 0, failures: 0, commits: 0 }
   let generation = 0
   let nextId = 0x1234_5678_9abc_def0n

@@ -1,6 +1,6 @@
 import { CatalogCore } from '../catalog/catalog.ts'
 import type { Family, JobId, TenantId } from '../contract/ids.ts'
-import { nodeStore } from '../storage/node-store.ts'
+import type { Store } from '../storage/store.ts'
 import type { Outcome } from './outcomes.ts'
 import type { TableOutside } from './perform.ts'
 
@@ -19,10 +19,11 @@ export interface FakeOutside extends TableOutside {
   after: (request: string) => void | Promise<void>
 }
 
-export const fakeOutside = (clock: () => number): FakeOutside => {
+/** `store`: an empty database for the catalog. */
+export const fakeOutside = (clock: () => number, store: Store): FakeOutside => {
   const outside: FakeOutside = {
     bytes: new Map(),
-    pointers: new CatalogCore(nodeStore(), clock),
+    pointers: new CatalogCore(store, clock),
     told: [],
     tables: [],
     logs: [],

@@ -101,7 +101,7 @@ const world = (): World => {
   let id = 0x7000_0000_0000_0001n
   // icebird rounds ids to doubles: neighbours would look alike to it.
   const randomId = (): bigint => (id += 0x10_0000n)
-  const outside = fakeOutside(() => now)
+  const outside = fakeOutside(() => now, nodeStore())
   const core = new TableCore({ store: nodeStore(), clock: () => now, randomId, uuid: () => crypto.randomUUID(), bucket: 'lake' })
   vi.stubGlobal('fetch', async (input: string | URL, init?: RequestInit) => {
     const key = new URL(String(input)).pathname.slice(1)
