@@ -20,7 +20,7 @@ interface Plan {
   /** A SELECT whose columns are `"c0"`, `"c1"` …: names of the answer may repeat. */
   sql: string
   params: SliceParam[]
-  /** More rows are a fault: rows are never silently cut off. */
+  /** More rows are a fault (I5): rows are never silently cut off. */
   maxRows: number | null
 }
 

@@ -52,7 +52,7 @@ const packFault = async (connection: DuckDBConnection, columns: Column[], rows: 
   return Number(held[1]) === rows ? null : 'rows were deleted from it'
 }
 
-/** Locks the database and reads every setting back. Fails closed. */
+/** I7: locks the database and reads every setting back. Fails closed. */
 const lock = async (connection: DuckDBConnection, allowed: string[]): Promise<void> => {
   await connection.run(
     `SET allowed_paths = [${allowed.map(quoteText).join(', ')}]; SET enable_external_access = false; SET lock_configuration = true`,

@@ -219,7 +219,7 @@ export class Slicer {
       }
       this.#children.delete(tenant)
       if (this.#children.size < this.#limits.tenants) return this.#spawn(tenant)
-      // A child is never handed to another tenant: the one idle longest ends, and a new process begins.
+      // I6: a child is never handed to another tenant: the one idle longest ends, and a new process begins.
       const idle = [...this.#children].find(([, child]) => child.users === 0)
       if (idle === undefined) await Promise.race([new Promise<void>((resolve) => this.#vacancy.push(resolve)), deadline])
       else {

@@ -83,7 +83,7 @@ const walkAll = (values: unknown[], known: Set<string>): Judgement => {
   return { ok: true }
 }
 
-/** `serialized` is the JSON that `json_serialize_sql` made of the whole text. */
+/** I7, in words. `serialized` is the JSON that `json_serialize_sql` made of the whole text. */
 export const judge = (serialized: string): Judgement => {
   try {
     return judgeTree(JSON.parse(serialized))
