@@ -1,0 +1,255 @@
+import { isEnded, INNER_STATES } from '../../edge/ledger/states.ts'
+import { metadataOf } from './families.ts'
+import type { Clients } from './client.ts'
+import type { EngineRun, SimulatedNode } from './node.ts'
+import type { Traced } from './trace.ts'
+import type { World } from './world.ts'
+
+interface FinalJob {
+  id: string
+  state: (typeof INNER_STATES)[number]
+  publication: string
+  attempt: number
+  tries: number
+  seq: number
+  args: string
+  family: string
+  queue: string
+  node: string | null
+  cancel_at: number | null
+  cancel_outcome: string | null
+  finished_at: number | null
+  deleted_at: number | null
+}
+interface FinalEvent {
+  job: string
+  seq: number
+  type: string
+  state: string
+  at: number
+  body: string
+}
+
+const jobsOf = (world: World, tenant: string): FinalJob[] => {
+  const place = world.places.get(`LEDGER ${tenant}`)
+  if (!place?.instance && !hasTables(world, tenant)) return []
+  return place?.database.all<FinalJob>('SELECT * FROM jobs ORDER BY id') ?? []
+}
+const hasTables = (world: World, tenant: string): boolean =>
+  (world.places.get(`LEDGER ${tenant}`)?.database.all(`SELECT name FROM sqlite_master WHERE name = 'jobs'`).length ?? 0) > 0
+
+/** What has not come to its end yet; empty when nothing is left to do. */
+export const stuck = (world: World, tenants: readonly string[]): string[] => {
+  const left: string[] = []
+  for (const tenant of tenants) {
+    for (const job of jobsOf(world, tenant)) {
+      if (!isEnded(job.state)) left.push(`${tenant} ${job.id} is ${job.state} (attempt ${job.attempt}, ${job.queue}, ${job.node})`)
+      else if (job.publication === 'pending' || (job.deleted_at !== null && job.publication === 'published'))
+        left.push(`${tenant} ${job.id} is ${job.state}, publication ${job.publication}, deleted ${job.deleted_at !== null}`)
+    }
+  }
+  return left
+}
+
+/** Judges a history by what was written down about it and by what is left in the databases. Answers every violation. */
+export const check = (
+  world: World,
+  tenants: readonly string[],
+  clients: Clients,
+  nodes: readonly SimulatedNode[],
+  runs: readonly EngineRun[],
+): string[] => {
+  const wrong: string[] = []
+  for (const tenant of tenants) {
+    if (!hasTables(world, tenant)) continue
+    const jobs = new Map(jobsOf(world, tenant).map((job) => [job.id, job]))
+    const database = world.place('LEDGER', tenant).database
+    const trace = database.all<Traced>('SELECT * FROM trace ORDER BY n')
+    const events = database.all<FinalEvent>('SELECT job, seq, type, state, at, body FROM events ORDER BY job, seq')
+    wrong.push(...lifeOf(trace), ...completionsOf(world, tenant, trace), ...numbersOf(jobs, events))
+    wrong.push(...promisesOf(tenant, jobs, clients), ...readersOf(tenant, events, clients), ...onceOf(tenant, jobs, clients))
+    wrong.push(...familiesOf(world, tenant, jobs))
+  }
+  wrong.push(...slotsOf(world, nodes), ...cancelsOf(world, tenants, runs))
+  return wrong
+}
+
+/** I1, and the part of I2 that the rows themselves show. */
+const lifeOf = (trace: readonly Traced[]): string[] => {
+  const wrong: string[] = []
+  const ended = new Map<string, string>()
+  const aliases = new Map<string, Set<string>>()
+  for (const row of trace) {
+    const { job, before, after } = row
+    const end = ended.get(job)
+    if (end !== undefined && after !== end) wrong.push(`I1: ${job} was ${end} and became ${after}`)
+    if (after === 'succeeded' || after === 'failed' || after === 'cancelled') ended.set(job, after)
+    if (row.attempt_before !== null && row.attempt !== row.attempt_before) {
+      if (row.attempt !== row.attempt_before + 1) wrong.push(`I2: the attempt of ${job} went from ${row.attempt_before} to ${row.attempt}`)
+      if (before !== 'waiting' || after !== 'offered') wrong.push(`I2: ${job} got attempt ${row.attempt} when it was ${before}`)
+    } else if (after === 'offered' && before !== 'offered') wrong.push(`I2: ${job} was offered without a new attempt`)
+    // One holder at a time: a job does not change hands but by waiting.
+    if (row.session !== null && row.session_before !== null && row.session !== row.session_before)
+      wrong.push(`I2: ${job} went from ${row.session_before} to ${row.session} while it was ${before}`)
+    if (row.publication_before === 'withdrawn' && row.publication !== 'withdrawn')
+      wrong.push(`I4: ${job} was withdrawn and became ${row.publication}`)
+    if (row.tries < 0) wrong.push(`tries of ${job} are ${row.tries}`)
+    if (row.alias !== null) {
+      const live = aliases.get(row.alias) ?? new Set()
+      aliases.set(row.alias, live)
+      if (before === null && live.size > 0) wrong.push(`the alias ${row.alias} was given to ${job} while ${[...live].join()} lived`)
+      if (after === 'succeeded' || after === 'failed' || after === 'cancelled') live.delete(job)
+      else live.add(job)
+    }
+  }
+  return wrong
+}
+
+/** I2: who was told that it had won, did hold the current attempt, and nobody else was told so. */
+const completionsOf = (world: World, tenant: string, trace: readonly Traced[]): string[] => {
+  const wrong: string[] = []
+  const won = new Map<string, string>()
+  for (const row of trace)
+    if (row.after === 'succeeded' && row.before !== 'succeeded') won.set(row.job, `${row.attempt} ${row.session}`)
+  const said = new Map<string, string>()
+  for (const { kind, name, method, args, answer } of world.called) {
+    if (kind !== 'LEDGER' || name !== tenant || method !== 'complete') continue
+    const [holder, items] = args as [{ session: string }, { job: string; attempt: number }[]]
+    const { verdicts } = answer as { verdicts: string[] }
+    items.forEach(({ job, attempt }, index) => {
+      if (verdicts[index] !== 'ok') return
+      const who = `${attempt} ${holder.session}`
+      if ((said.get(job) ?? who) !== who) wrong.push(`I2: both ${said.get(job)} and ${who} completed ${job}`)
+      said.set(job, who)
+      if (won.get(job) !== who) wrong.push(`I2: ${who} was told it had completed ${job}, the ledger says ${won.get(job)}`)
+    })
+  }
+  for (const [job, who] of won) if (said.get(job) !== who) wrong.push(`I2: ${job} succeeded by ${who}, whom nobody heard of`)
+  return wrong
+}
+
+/** I9, the half of the writer: 1, 2, 3 … and the row's counter is the last one. */
+const numbersOf = (jobs: ReadonlyMap<string, FinalJob>, events: readonly FinalEvent[]): string[] => {
+  const wrong: string[] = []
+  const last = new Map<string, FinalEvent>()
+  const states = new Map<string, string>()
+  for (const event of events) {
+    if (event.seq !== (last.get(event.job)?.seq ?? 0) + 1) wrong.push(`I9: ${event.job} has event ${event.seq} after ${last.get(event.job)?.seq ?? 0}`)
+    last.set(event.job, event)
+    states.set(event.job, event.state)
+  }
+  for (const { id, seq, state } of jobs.values()) {
+    if (last.get(id)?.seq !== seq) wrong.push(`I9: ${id} counts ${seq} events and has ${last.get(id)?.seq}`)
+    if (isEnded(state) && states.get(id) !== state) wrong.push(`I9: ${id} is ${state}, its last event says ${states.get(id)}`)
+  }
+  return wrong
+}
+
+/** I3: what a client was told is so, whatever happened after. */
+const promisesOf = (tenant: string, jobs: ReadonlyMap<string, FinalJob>, clients: Clients): string[] =>
+  clients.promised.flatMap((promise) => {
+    if (promise.tenant !== tenant) return []
+    const job = jobs.get(promise.job)
+    if (!job) return [`I3: ${promise.job} was ${promise.what}, and is not there`]
+    switch (promise.what) {
+      case 'taken':
+        return []
+      case 'cancelled':
+        return job.state === 'cancelled' ? [] : [`I3: ${job.id} was cancelled, and is ${job.state}`]
+      case 'asked':
+        return job.cancel_at !== null ? [] : [`I3: the cancel of ${job.id} was taken, and is forgotten`]
+      case 'removed':
+        return job.deleted_at !== null ? [] : [`I3: ${job.id} was deleted, and is there`]
+    }
+  })
+
+/** I9, the half of the reader; and I3 for every event that somebody saw. */
+const readersOf = (tenant: string, events: readonly FinalEvent[], clients: Clients): string[] => {
+  const kept = new Map(events.map((event) => [`${event.job} ${event.seq}`, event]))
+  return clients.readings.flatMap((reading) => {
+    if (reading.tenant !== tenant) return []
+    const wrong = reading.faults.map((fault) => `I9: a reader of ${reading.job} ${fault}`)
+    for (const event of reading.events) {
+      const same = kept.get(`${event.job} ${event.seq}`)
+      if (!same || same.state !== event.state || same.type !== event.type) wrong.push(`I3: event ${event.seq} of ${event.job} was seen, and is not there`)
+    }
+    return wrong
+  })
+}
+
+/** Exactly-once enqueue: one key, one job; and what nobody asked for is not there. */
+const onceOf = (tenant: string, jobs: ReadonlyMap<string, FinalJob>, clients: Clients): string[] => {
+  const bySerial = new Map<string, string[]>()
+  for (const { id, args } of jobs.values()) bySerial.set(args, [...(bySerial.get(args) ?? []), id])
+  return clients.submitted.flatMap((one) => {
+    if (one.tenant !== tenant || one.wanted.idempotency === null) return []
+    const made = bySerial.get(JSON.stringify(one.wanted.args)) ?? []
+    const wrong: string[] = []
+    if (made.length > 1) wrong.push(`one key made ${made.join(' and ')}`)
+    if (one.jobs.size > 1) wrong.push(`one key was answered with ${[...one.jobs].join(' and ')}`)
+    return wrong
+  })
+}
+
+/** I4: what the tables hold, read as any Iceberg reader would. */
+const familiesOf = (world: World, tenant: string, jobs: ReadonlyMap<string, FinalJob>): string[] => {
+  const wrong: string[] = []
+  const live = new Map<string, number>()
+  const appended = new Map<string, number>()
+  for (const [key] of world.places) {
+    if (!key.startsWith(`TABLE ${tenant}/`)) continue
+    const family = key.slice(`TABLE ${tenant}/`.length)
+    const contents = metadataOf(world, tenant, family)
+    if (!contents) continue
+    for (const job of contents.appended) appended.set(job, (appended.get(job) ?? 0) + 1)
+    for (const { job, attempt, key: object } of contents.files) {
+      live.set(job, (live.get(job) ?? 0) + 1)
+      if (!world.bucket.objects.has(object)) wrong.push(`I4: the file ${object} is in the table, and not in the bucket`)
+      if (jobs.get(job)?.attempt !== attempt) wrong.push(`I4: ${job} is in the table by attempt ${attempt}, the ledger says ${jobs.get(job)?.attempt}`)
+      if (jobs.get(job)?.family !== family) wrong.push(`I4: ${job} is in ${family}, it belongs to ${jobs.get(job)?.family}`)
+    }
+  }
+  for (const [job, times] of appended) if (times > 1) wrong.push(`I4: ${job} was appended ${times} times`)
+  for (const job of jobs.values()) {
+    const empty = job.args.includes('"empty"')
+    const expected = job.state === 'succeeded' && job.deleted_at === null && !empty ? 1 : 0
+    if ((live.get(job.id) ?? 0) !== expected)
+      wrong.push(`I4: ${job.id} (${job.state}, ${job.publication}, deleted ${job.deleted_at !== null}) is in the table ${live.get(job.id) ?? 0} times`)
+    if (job.state === 'succeeded' && job.deleted_at === null && job.publication !== 'published')
+      wrong.push(`I4: ${job.id} succeeded, and its publication is ${job.publication}`)
+    if (job.state === 'succeeded' && job.deleted_at !== null && job.publication !== 'withdrawn')
+      wrong.push(`I4: ${job.id} was deleted, and its publication is ${job.publication}`)
+    if (job.state !== 'succeeded' && ((appended.get(job.id) ?? 0) > 0 || job.publication !== 'none'))
+      wrong.push(`I4: ${job.id} is ${job.state}, and was published`)
+    if (job.publication === 'published' && (appended.get(job.id) ?? 0) !== 1)
+      wrong.push(`I4: ${job.id} is published, and was appended ${appended.get(job.id) ?? 0} times`)
+  }
+  return wrong
+}
+
+/** Nothing runs any more, so every slot is free: the pool must know it. */
+const slotsOf = (world: World, nodes: readonly SimulatedNode[]): string[] => {
+  const wrong: string[] = []
+  const pool = world.places.get('POOL main')?.database.all<{ node: string; free: number }>('SELECT node, free FROM nodes') ?? []
+  for (const node of nodes) {
+    if (!node.ready) wrong.push(`slots: ${node.settings.name} is not ready: ${node.describe()}`)
+    else if (!node.idle) wrong.push(`slots: ${node.settings.name} still holds work: ${node.describe()}`)
+    const free = pool.find((row) => row.node === node.settings.name)?.free
+    if (free !== node.capacity) wrong.push(`slots: ${node.settings.name} has room for ${node.capacity}, the pool believes ${free}`)
+  }
+  return wrong
+}
+
+/** I8: a cancel that says "confirmed" means that no engine worked on the job any more. */
+const cancelsOf = (world: World, tenants: readonly string[], runs: readonly EngineRun[]): string[] => {
+  const wrong: string[] = []
+  for (const tenant of tenants)
+    for (const job of jobsOf(world, tenant)) {
+      if (job.state !== 'cancelled' || job.cancel_outcome !== 'confirmed') continue
+      const ended = world.called.length
+      void ended
+      for (const run of runs)
+        if (run.job === job.id && run.to === null) wrong.push(`I8: ${job.id} is cancelled and confirmed, attempt ${run.attempt} still runs`)
+    }
+  return wrong
+}

@@ -1,0 +1,182 @@
+import { createHash } from 'node:crypto'
+import { Family, PoolName, QueueName, TaskName, TenantId } from '../../edge/contract/ids.ts'
+import type { AnnouncedTask } from '../../edge/contract/tasks.ts'
+import type { Submission } from '../../edge/ledger/submit.ts'
+import { within } from './ambient.ts'
+import { Chance } from './chance.ts'
+import { check, stuck } from './checker.ts'
+import { Clients } from './client.ts'
+import { type EngineRun, SimulatedNode } from './node.ts'
+import { calm, weatherOf } from './weather.ts'
+import { World } from './world.ts'
+
+export interface Told {
+  seed: number
+  /** What is wrong; empty: every invariant held. */
+  violations: string[]
+  log: string[]
+  /** Of the log: equal for equal histories. */
+  digest: string
+  steps: number
+  jobs: number
+  crashes: number
+  struck: string[]
+}
+
+/** After the storm, every accepted job must have ended within this virtual time: ten losses at 30 s, a silent session at 150 s. */
+const CALM_LIMIT_MS = 600_000
+/** …and everything must be as it should after one more minute: every lost report has been made good by then. */
+const SETTLE_MS = 75_000
+const PROBE_LIMIT_MS = 30_000
+
+const task = (name: string, columns: AnnouncedTask['columns']): AnnouncedTask => ({
+  name: TaskName.parse(name),
+  hash: createHash('sha256').update(name).digest('hex'),
+  description: '',
+  sql: 'SELECT 1',
+  db: [],
+  queue: null,
+  concurrency: null,
+  params: [],
+  arity: 0,
+  family: Family.parse(`reports.${name}`),
+  partition_by: null,
+  engine_hint: null,
+  max_runtime_seconds: null,
+  retention_seconds: null,
+  cost_budget_bytes: null,
+  emit_format: ['parquet'],
+  columns,
+  error: null,
+  warnings: [],
+})
+/** The columns of one are known when it is announced; the other's node has to ask for its schema. */
+const KNOWN = task('known', [{ name: 'n', type: 'long' }])
+const LATE = task('late', null)
+
+/** The event loop's next turn: every promise that could go on has gone on by then. */
+const turn = setImmediate
+const drained = (): Promise<void> => new Promise((resolve) => void turn(resolve))
+
+/** Runs the history of one seed to its quiet end and judges it. */
+export const tell = async (seed: number): Promise<Told> => {
+  const chance = new Chance(seed)
+  const world = new World(chance, weatherOf(chance))
+  return await within(world.ambient, async () => {
+    try {
+      return await play(seed, world)
+    } finally {
+      world.end()
+    }
+  })
+}
+
+const play = async (seed: number, world: World): Promise<Told> => {
+  const { chance, schedule } = world
+  const storm = world.weather.storm
+  world.note(JSON.stringify(world.weather))
+  const tenants = (chance.happens(0.25) ? ['acme', 'bolt'] : ['acme']).map((name) => TenantId.parse(name))
+  for (const tenant of tenants) world.directory.remember({ ledger: tenant })
+  const runs: EngineRun[] = []
+  const both = [KNOWN, LATE]
+  const nodes = [
+    { name: 'n1', slots: chance.between(1, 3), queues: null, tenants: ['*'], tasks: both },
+    { name: 'n2', slots: chance.between(1, 2), queues: chance.happens(0.3) ? ['fast'] : null, tenants: ['*'], tasks: chance.happens(0.2) ? [LATE] : both },
+    { name: 'n3', slots: chance.between(1, 2), queues: null, tenants: chance.happens(0.3) ? ['bolt'] : ['*'], tasks: both },
+  ].map((settings) => new SimulatedNode(world, settings, runs))
+  for (const node of nodes) schedule.after(chance.between(0, 200), () => node.start())
+
+  const clients = new Clients(world)
+  let serial = 0
+  const submission = (ms: number, ending: string, queue: string, alias: string | null): Submission => {
+    const wanted = chance.happens(0.75) ? KNOWN : LATE
+    const n = serial++
+    return {
+      task: wanted.name,
+      args: [n, ms, ending],
+      alias: alias as Submission['alias'],
+      queue: QueueName.parse(queue),
+      pool: PoolName.parse('main'),
+      db: null,
+      engine_hint: null,
+      family: wanted.family,
+      max_runtime_seconds: null,
+      idempotency: chance.happens(0.4) ? { key: `key-${n}`, body: 'b' } : null,
+    }
+  }
+  const oneJob = async (): Promise<void> => {
+    const tenant = chance.pick(tenants)
+    const ending = chance.pick(['good', 'good', 'good', 'good', 'large', 'empty', 'sql', 'lost'])
+    const alias = chance.happens(0.25) ? chance.pick(['daily', 'weekly']) : null
+    const wanted = submission(chance.pick([2, 30, 400, 5_000, 20_000]), ending, chance.pick(['default', 'default', 'fast']), alias)
+    const job = await clients.submit(tenant, serial, wanted)
+    if (job === null) return
+    world.note(`taken ${job}`)
+    if (chance.happens(0.3)) void clients.read(tenant, job)
+    if (chance.happens(0.25)) schedule.after(chance.pick([0, 5, 50, 500, 5_000]) + chance.between(0, 20), () => void clients.cancel(tenant, job))
+    if (chance.happens(0.25)) schedule.after(chance.between(0, 10_000), () => void clients.remove(tenant, job))
+  }
+  for (let left = chance.between(2, 7); left > 0; left--) schedule.after(chance.between(0, storm), () => void oneJob())
+  const incident = (times: number, happen: () => void): void => {
+    for (let left = times; left > 0; left--) schedule.after(chance.between(0, storm), happen)
+  }
+  const { weather } = world
+  const restart = (): number => chance.pick([200, 1_000, 5_000, 15_000])
+  incident(weather.socketBreaks, () => chance.pick(nodes).breakSocket())
+  incident(weather.nodeCrashes, () => chance.pick(nodes).kill(restart()))
+  incident(weather.drains, () => chance.pick(nodes).drain(chance.pick([0, 1, 10]), restart()))
+  incident(weather.edgeCrashes, () => world.crash())
+  incident(weather.objectResets, () => world.reset(chance.pick([...world.places.values()])))
+  incident(weather.clockJumps, () => world.jump(chance.pick([-90_000, -5_000, 5_000, 90_000, 400_000])))
+  const every = (ms: number, happen: () => void): void => {
+    schedule.after(ms, () => {
+      happen()
+      every(ms, happen)
+    })
+  }
+  every(5_000, () => world.evictIdle())
+  if (weather.cron) every(60_000, () => world.sweep())
+  schedule.after(storm, () => {
+    world.note('the storm is over')
+    world.weather = { ...calm(), cron: weather.cron, copies: weather.copies }
+  })
+
+  const violations: string[] = []
+  /** Runs until `done` answers true, looked at each virtual second; false when `limit` is over first. */
+  const until = async (limit: number, done: () => boolean): Promise<boolean> => {
+    const end = schedule.now + limit
+    let look = schedule.now + 1_000
+    while (schedule.now < end) {
+      if (!schedule.step()) return done()
+      await drained()
+      if (schedule.now < look) continue
+      look = schedule.now + 1_000
+      if (done()) return true
+    }
+    return false
+  }
+  await until(storm, () => false)
+  const settled = (): boolean => clients.open === 0 && stuck(world, tenants).length === 0
+  if (await until(CALM_LIMIT_MS, settled)) {
+    await until(SETTLE_MS, () => false)
+    // Whoever submits now must be served at once, on every lane: a slot or an announcement that was lost would show.
+    const probes: Promise<string | null>[] = []
+    for (const tenant of tenants)
+      for (const queue of ['default', 'fast', 'default']) probes.push(clients.submit(tenant, serial, submission(5, 'good', queue, null)))
+    void Promise.all(probes).then((jobs) => world.note(`probes ${jobs.join()}`))
+    if (!(await until(PROBE_LIMIT_MS, settled))) violations.push(...stuck(world, tenants).map((what) => `not served at once: ${what}`))
+    else await until(5_000, () => false)
+  } else violations.push(...stuck(world, tenants).map((what) => `never ended: ${what}`), ...(clients.open > 0 ? [`${clients.open} clients wait`] : []))
+  clients.over = true
+  violations.push(...check(world, tenants, clients, nodes, runs))
+  return {
+    seed,
+    violations: await Promise.all(violations),
+    log: world.log,
+    digest: createHash('sha256').update(world.log.join('\n')).digest('hex'),
+    steps: schedule.steps,
+    jobs: clients.submitted.length,
+    crashes: world.crashes,
+    struck: world.struck,
+  }
+}
