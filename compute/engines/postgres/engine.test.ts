@@ -72,7 +72,7 @@ describe('types', () => {
   })
 
   test('a numeric whose digits all stand behind the point keeps them', async () => {
-    const ran = await pg.execute('select 0.0012::numeric(2,4) as n, -0.5::numeric(1,1) as m')
+    const ran = await pg.execute('select 0.0012::numeric(2,4) as n, (-0.5)::numeric(1,1) as m')
     expect(ran.run.schema.columns.map((column) => column.type)).toEqual(['decimal(4,4)', 'decimal(1,1)'])
     expect(ran.produced.inline?.rows).toEqual([['0.0012', '-0.5']])
     expect(await pg.read(ran, 'n * 10000, m * 10')).toEqual([['12.0000', '-5.0']])
