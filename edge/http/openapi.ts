@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { Column, ColumnType, WireValue } from '../contract/columns.ts'
 import { JobEvent } from '../contract/events.ts'
 import { Job, page, SubmitBody } from '../contract/jobs.ts'
 import { ResultDocument } from '../contract/manifests.ts'
@@ -10,6 +11,9 @@ type Schema = Record<string, unknown>
 
 /** The contract's schemas by the names they have in the document. */
 const COMPONENTS = {
+  Column,
+  ColumnType,
+  WireValue,
   Task: TaskInfo,
   TaskPage: page(TaskInfo),
   Submit: SubmitBody,
@@ -44,18 +48,30 @@ const prefer = {
   description: '`wait=N`: answer when the job has ended, after N seconds at most (30). RFC 7240.',
 } as const
 const range = { name: 'Range', in: 'header', schema: text, description: 'One byte range. RFC 9110, section 14.2.' } as const
-const file = (extension: string, type: string, derived: boolean): Operation => ({
+const format = {
+  name: 'format',
+  in: 'query',
+  schema: { type: 'string', enum: ['json', 'csv'] },
+  description: 'JSON unless Accept says text/csv',
+} as const
+const fileNumber = {
+  name: 'file',
+  in: 'query',
+  schema: integer(0, 9_999),
+  description: 'Which file of a result of several: `n` of the manifest',
+} as const
+const file = (extension: string, type: string, derived: boolean, more: Operation['parameters'] = []): Operation => ({
   method: 'get',
   path: `/v1/jobs/{id}/result.${extension}`,
   summary: `The whole result as ${extension}`,
   scope: 'results:read',
-  parameters: [range],
+  parameters: [range, ...more],
   answers: {
     200: { description: 'The whole object', type },
     206: { description: 'A part of it', type },
     ...(derived ? { 202: { description: 'It is being made: ask again' } } : {}),
   },
-  problems: [401, 403, 404, 409, 410, 416],
+  problems: [...(more.length > 0 ? [400] : []), 401, 403, 404, 409, 410, 416, ...(derived ? [503, 504] : [])],
 })
 
 /** Every operation of the native API. A test compares this list with the routes that are mounted. */
@@ -160,7 +176,7 @@ export const OPERATIONS: Operation[] = [
     answers: { 200: { description: 'The manifest', schema: 'Result' } },
     problems: [401, 403, 404, 409, 410],
   },
-  file('parquet', 'application/vnd.apache.parquet', false),
+  file('parquet', 'application/vnd.apache.parquet', false, [fileNumber]),
   file('csv', 'text/csv', true),
   file('json', 'application/json', true),
   file('duckdb', 'application/vnd.duckdb', false),
@@ -169,9 +185,7 @@ export const OPERATIONS: Operation[] = [
     path: '/v1/jobs/{id}/slice',
     summary: 'Ask a finished result a question',
     scope: 'results:read',
-    parameters: [
-      { name: 'format', in: 'query', schema: { type: 'string', enum: ['json', 'csv'] }, description: 'JSON unless Accept says text/csv' },
-    ],
+    parameters: [format],
     body: 'SliceRequest',
     answers: { 200: { description: 'The slice; Content-Location is its address for ever', schema: 'SliceAnswer' } },
     problems: [400, 401, 403, 404, 409, 410, 413, 415, 422, 503, 504],
@@ -181,8 +195,9 @@ export const OPERATIONS: Operation[] = [
     path: '/v1/results/{result}/slice/{hash}',
     summary: 'A slice that was asked for before',
     scope: 'results:read',
+    parameters: [format],
     answers: { 200: { description: 'The slice', schema: 'SliceAnswer' } },
-    problems: [401, 403, 404, 410, 503, 504],
+    problems: [400, 401, 403, 404, 410, 503, 504],
   },
   {
     method: 'get',
@@ -216,14 +231,23 @@ export const OPERATIONS: Operation[] = [
     answers: { 200: { description: 'Issuers' } },
     problems: [],
   },
+  {
+    method: 'get',
+    path: '/openapi.json',
+    summary: 'This document',
+    scope: null,
+    answers: { 200: { description: 'OpenAPI 3.1' } },
+    problems: [],
+  },
   { method: 'get', path: '/healthz', summary: 'The Worker runs', scope: null, answers: { 200: { description: 'ok' } }, problems: [] },
   {
     method: 'get',
     path: '/readyz',
     summary: 'A job could be taken',
     scope: null,
-    answers: { 200: { description: 'A node has joined' } },
-    problems: [503],
+    parameters: [{ name: 'pool', in: 'query', schema: text, description: 'Which pool (default)' }],
+    answers: { 200: { description: 'A node has joined' }, 503: { description: 'No node has joined' } },
+    problems: [400],
   },
 ]
 
@@ -253,13 +277,18 @@ const operationOf = ({ summary, scope, parameters = [], path, body, answers, pro
   },
 })
 
-const schemas = (): Record<string, Schema> =>
-  Object.fromEntries(Object.entries(COMPONENTS).map(([name, schema]) => [name, componentOf(schema)]))
-
-const componentOf = (schema: z.ZodType): Schema => {
-  // Each component stands alone: its local definitions are inlined where they are used once and kept where they recurse.
-  const { $schema: _dialect, ...rest } = z.toJSONSchema(schema, { target: 'draft-2020-12', unrepresentable: 'any', io: 'input' }) as Schema
-  return rest
+/** Each component once, under its name; what refers to another component, or to itself, does so by `$ref`. */
+const schemas = (): Record<string, Schema> => {
+  const registry = z.registry<{ id: string }>()
+  for (const [id, schema] of Object.entries(COMPONENTS)) registry.add(schema, { id })
+  const made = z.toJSONSchema(registry, {
+    target: 'draft-2020-12',
+    unrepresentable: 'any',
+    io: 'input',
+    uri: (id) => `#/components/schemas/${id}`,
+  })
+  // Dialect and address are the document's, not the component's.
+  return Object.fromEntries(Object.entries(made.schemas).map(([id, { $schema: _dialect, $id: _address, ...schema }]) => [id, schema]))
 }
 
 let document: Schema | null = null
