@@ -21,6 +21,8 @@ export interface EdgeOptions {
   /** What wrangler.toml says. */
   settings: Promise<WorkerSettings>
   port: number
+  /** Miniflare's own port; 0 for any. */
+  entryPort: number
   /** Where Durable Objects and R2 lie. */
   persist: string
   logs: string
@@ -110,7 +112,7 @@ export const startEdge = async (options: EdgeOptions): Promise<EmbeddedEdge> => 
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
       host: '127.0.0.1',
-      port: 0,
+      port: options.entryPort,
       cf: false,
       logRequests: false,
       log: new Log(LogLevel.NONE),

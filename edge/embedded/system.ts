@@ -41,6 +41,7 @@ export interface SystemOptions {
   bindings?: Record<string, string>
   /** More environment for nodes. */
   env?: Record<string, string>
+  /** Puts R2 behind Miniflare's S3 door, and has nodes upload by signed requests to it. */
   s3?: { accessKeyId: string; secretAccessKey: string }
   /** Absolute path of another wrangler.toml. */
   toml?: string
@@ -114,6 +115,7 @@ export const startSystem = async (options: SystemOptions): Promise<System> => {
   try {
     if ((await endLeftovers(folder.path)) > 0) say('ended what a start before had left behind')
     const [keys, port] = await Promise.all([openKeys(folder.path), claimPort(options.port ?? 0)])
+    const entryPort = options.s3 ? await claimPort(0) : 0
     const origin = `http://127.0.0.1:${port}`
     const origins = [origin, `http://localhost:${port}`, `http://[::1]:${port}`]
     const issuer = await startIssuer({ keys, origins: () => origins })
@@ -168,6 +170,7 @@ export const startSystem = async (options: SystemOptions): Promise<System> => {
     const edge: EmbeddedEdge = await startEdge({
       settings: workerSettings(options.toml ?? join(ROOT, 'wrangler.toml'), cache),
       port,
+      entryPort,
       persist: folder.file('v3'),
       logs,
       bundle: (main) => workerBundle(main, cache),
@@ -179,6 +182,7 @@ export const startSystem = async (options: SystemOptions): Promise<System> => {
         SCARAB_ISSUERS: JSON.stringify([issuerConfig(keys, issuer)]),
         SCARAB_HOSTS: options.hosts ?? '',
         SCARAB_EMBEDDED: '1',
+        ...(options.s3 ? s3Bindings(entryPort, options.s3) : {}),
         ...options.bindings,
       },
       restarted: () => {
@@ -243,6 +247,15 @@ export const startSystem = async (options: SystemOptions): Promise<System> => {
     throw fault
   }
 }
+
+/** The bucket of wrangler.toml, as a client of Miniflare's S3 door sees it. */
+const BUCKET = 'scarab-results'
+const s3Bindings = (entryPort: number, s3: { accessKeyId: string; secretAccessKey: string }): Record<string, string> => ({
+  S3_ENDPOINT: `http://127.0.0.1:${entryPort}/cdn-cgi/local/r2/s3`,
+  S3_BUCKET: BUCKET,
+  S3_ACCESS_KEY_ID: s3.accessKeyId,
+  S3_SECRET_ACCESS_KEY: s3.secretAccessKey,
+})
 
 /** `compute/main.ts` ends with this where starting again cannot help: a wrong flag or file, a refused token. */
 const NODE_GIVES_UP = 78
