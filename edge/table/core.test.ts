@@ -5,7 +5,7 @@ import { keyOf } from '../iceberg/location.ts'
 import { metadataText } from '../iceberg/metadata.ts'
 import { nodeStore } from '../storage/node-store.ts'
 import type { Store } from '../storage/store.ts'
-import { BACKSTOP_MS, GATHER_MS, RETRY_CAP_MS, TableCore } from './core.ts'
+import { BACKSTOP_MS, GATHER_MAX_MS, GATHER_MS, RETRY_CAP_MS, TableCore } from './core.ts'
 import { type FakeOutside, fakeOutside } from './fake-outside.ts'
 import { DAY, fakeFile, family, jobNumber, publication, tenant } from './fake-results.ts'
 import { HOLD_MS } from './garbage.ts'
@@ -72,6 +72,17 @@ test('nothing is committed before the gathering time is over', async () => {
   expect(core.nextDue()).toBe(now + 1)
   await run(1)
   expect(await jobs()).toEqual([jobNumber(1)])
+})
+
+test('while results keep coming the commit waits for a lull, but not for ever', async () => {
+  const begun = now
+  for (let n = 0; outside.pointers.pointer(family) === null; n++) {
+    publish(n)
+    await run(GATHER_MS / 2)
+  }
+  expect(now - begun).toBe(GATHER_MAX_MS)
+  expect((await table()).metadata.snapshots).toHaveLength(1)
+  expect(await jobs()).toHaveLength(GATHER_MAX_MS / (GATHER_MS / 2))
 })
 
 test('totals and sequence numbers run on from snapshot to snapshot', async () => {
@@ -442,4 +453,30 @@ test('the date of the run is the partition of each file, not the day of the comm
   core.publish([publication({ job: jobNumber(1), schema, files: [fakeFile(schema, 0, 1, '2026-01-01'), fakeFile(schema, 1, 1, DAY)] })])
   await run()
   expect((await table()).live.map(({ file }) => file.partition[2])).toEqual([20_454, 20_777])
+})
+
+test('manifests of an expired snapshot live as long as a younger list that a reader may still hold names them', async () => {
+  const names = async (): Promise<string[]> => (await table()).manifests.map(({ path }) => keyOf(path))
+  publish(1)
+  await run()
+  const [shared = ''] = await names()
+  publish(2)
+  await run()
+  core.withdraw(tenant, family, [jobNumber(1)])
+  await run()
+  expect(await names()).not.toContain(shared)
+  const expired = (): number => store.all('SELECT key FROM garbage WHERE list = 1').length
+  for (let n = 4; expired() === 0; n++) {
+    publish(n)
+    await run()
+  }
+  // The first snapshot has just expired; the second does an hour later, and the third no longer names the manifest.
+  await run(HOLD_MS / 2)
+  publish(3)
+  await run()
+  await run(HOLD_MS / 2)
+  expect(expired()).toBe(1)
+  expect(outside.bytes.has(shared)).toBe(true)
+  await run(HOLD_MS / 2)
+  expect(outside.bytes.has(shared)).toBe(false)
 })

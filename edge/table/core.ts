@@ -15,8 +15,14 @@ import { TABLE_MIGRATIONS } from './migrations.ts'
 import { type Outcome, Outcomes } from './outcomes.ts'
 import { type ResultEvent, type ResultState, transition } from './states.ts'
 
-/** Results that arrive together share a commit: the first waits this long for others. */
+/**
+ * Results share a commit: it begins when none has come for this long. Nobody waits for it, since a result is readable
+ * before; but every small result costs a put, which a busy edge should not pay in the middle of a rush.
+ */
 export const GATHER_MS = 100
+/** …or when the oldest has waited this long, or this many wait. */
+export const GATHER_MAX_MS = 5_000
+export const GATHER_MAX_RESULTS = 2_000
 /** After a failed request; doubled each time up to the cap. */
 export const RETRY_FIRST_MS = 500
 export const RETRY_CAP_MS = 60_000
@@ -287,7 +293,9 @@ export class TableCore {
     const family = familyRow(this.#store)
     const operation = family ? (this.#intents.current()?.operation ?? this.#choose()) : null
     if (!family || operation === null) {
-      clearTimer(this.#store, 'commit', '')
+      const ripe = this.#ripe()
+      if (ripe === null) clearTimer(this.#store, 'commit', '')
+      else setTimer(this.#store, 'commit', '', ripe)
       return null
     }
     if (this.#base === undefined) return this.#load()
@@ -307,10 +315,9 @@ export class TableCore {
 
   /** Withdrawals and appends take turns, so that neither can starve the other; joining manifests waits for a quiet moment. */
   #choose(): 'append' | 'delete' | 'replace' | null {
-    const any = (state: 'waiting' | 'leaving'): boolean =>
-      first(this.#store, `SELECT 1 FROM results WHERE state = '${state}' LIMIT 1`) !== undefined
-    const append = any('waiting')
-    const remove = any('leaving')
+    const ripe = this.#ripe()
+    const append = ripe !== null && ripe <= this.#deps.clock()
+    const remove = first(this.#store, "SELECT 1 FROM results WHERE state = 'leaving' LIMIT 1") !== undefined
     const chosen =
       remove && !(append && this.#lastOperation === 'delete')
         ? 'delete'
@@ -319,8 +326,20 @@ export class TableCore {
           : this.#mergeWanted
             ? 'replace'
             : null
-    this.#lastOperation = chosen
+    if (chosen !== null) this.#lastOperation = chosen
     return chosen
+  }
+
+  /** When the waiting results are to be committed; null: none waits. */
+  #ripe(): number | null {
+    const waiting = first<{ count: number; oldest: number | null; newest: number | null }>(
+      this.#store,
+      `SELECT count(*) AS count, min(arrived) AS oldest, max(arrived) AS newest
+         FROM (SELECT arrived FROM results WHERE state = 'waiting' LIMIT ${GATHER_MAX_RESULTS})`,
+    )
+    if (!waiting || waiting.oldest === null || waiting.newest === null) return null
+    if (waiting.count >= GATHER_MAX_RESULTS) return waiting.oldest
+    return Math.min(waiting.newest + GATHER_MS, waiting.oldest + GATHER_MAX_MS)
   }
 
   #mergeNow(): boolean {
