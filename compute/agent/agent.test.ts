@@ -204,6 +204,17 @@ describe('a node', () => {
     expect((await engine.next()).run.schema).toEqual(schema)
   })
 
+  test('asks again when a part of the edge did not answer', async () => {
+    const { edge, engine } = await start()
+    edge.offer(offer(1, { schema: null }))
+    edge.ack(await edge.next('accept'))
+    const asked = await edge.next('schema')
+    edge.send({ type: 'refused', re: asked.re, code: 'unavailable', detail: 'the table did not answer' })
+    expect(await edge.next('schema')).toEqual(asked)
+    edge.send({ type: 'schema', re: asked.re, answer: { ok: true, schema } })
+    expect((await engine.next()).run.schema).toEqual(schema)
+  })
+
   test('fails a job whose columns the edge refuses, without running it', async () => {
     const { edge, engine } = await start()
     edge.offer(offer(1, { schema: null }))

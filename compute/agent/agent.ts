@@ -16,6 +16,9 @@ import type { Spool } from './spool.ts'
 /** After the drain's own time: for stopping what still runs and handing it back. */
 const LAST_WORDS_MS = 1_500
 
+/** A message that the edge could not take is repeated after this. */
+const AGAIN_MS = 500
+
 export type SliceOutcome = Extract<FromNode, { type: 'sliced' }>['outcome']
 
 /** A result to make a pack of, while its files are still in the spool. */
@@ -80,7 +83,8 @@ export const createAgent = (options: AgentOptions): Agent => {
     },
   }
   let tasks: AnnouncedTask[] | null = null
-  let announcing: number | null = null
+  /** Numbers of the first and the last message of the announcement under way. */
+  let announcing: { first: number; last: number } | null = null
   let welcomed = false
   let idle: () => void = () => {}
   const isIdle = new Promise<void>((resolve) => {
@@ -140,7 +144,8 @@ export const createAgent = (options: AgentOptions): Agent => {
   const announceNow = (): void => {
     if (!welcomed || tasks === null) return
     const messages = announceMessages(tasks, () => core.nextRe())
-    announcing = messages.at(-1)?.re ?? null
+    const [first, last] = [messages.at(0), messages.at(-1)]
+    announcing = first && last ? { first: first.re, last: last.re } : null
     for (const { text } of messages) link.send(text)
   }
 
@@ -154,7 +159,7 @@ export const createAgent = (options: AgentOptions): Agent => {
         return
       case 'announced':
         for (const { task, detail } of message.refused) log(`the edge refused task "${task}": ${detail}`)
-        if (message.re === announcing) perform(core.announced())
+        if (message.re === announcing?.last) perform(core.announced())
         return
       case 'offers':
         perform(core.offers(message.items))
@@ -171,7 +176,9 @@ export const createAgent = (options: AgentOptions): Agent => {
       case 'refused':
         if (requests.answer(message)) return
         log(`the edge refused a message: ${message.code}: ${message.detail}`)
-        if (message.re !== null) perform(core.refused(message.re, message.detail))
+        if (message.re === null) return
+        if (announcing && message.re >= announcing.first && message.re <= announcing.last) setTimeout(announceNow, AGAIN_MS)
+        else perform(core.refused(message.re, message.code, message.detail))
         return
       case 'schema':
       case 'granted':
@@ -210,6 +217,9 @@ export const createAgent = (options: AgentOptions): Agent => {
           break
         case 'end':
           void clean(effect.lease, effect.won)
+          break
+        case 'again':
+          setTimeout(() => perform(core.again(effect.re)), AGAIN_MS)
           break
         case 'log':
           log(effect.line)

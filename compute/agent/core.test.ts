@@ -175,6 +175,25 @@ describe('messages that change a job', () => {
     expect(done(core.ack(answer(fail)))).toEqual([`end ${jobId(1)}`])
   })
 
+  test('a message that the edge could not take now is sent again, and nothing ends', () => {
+    const core = connected()
+    running(core, 1)
+    const complete = find(sent(core.settled(offer(1), completion(offer(1)))), 'complete')
+    const refused = core.refused(complete.re, 'unavailable', 'the ledger did not answer')
+    expect(refused).toEqual([{ do: 'again', re: complete.re }])
+    expect(find(sent(core.again(complete.re)), 'complete')).toEqual(complete)
+    expect(done(core.ack(answer(complete)))).toEqual([`end ${jobId(1)} won`])
+    expect(core.again(complete.re)).toEqual([])
+  })
+
+  test('a completion that the edge does not understand becomes a failure', () => {
+    const core = connected()
+    running(core, 1)
+    const complete = find(sent(core.settled(offer(1), completion(offer(1)))), 'complete')
+    const fail = find(sent(core.refused(complete.re, 'invalid_message', 'rows: too many')), 'fail')
+    expect(fail.items[0]?.failure.message).toContain('rows: too many')
+  })
+
   test('a fenced completion drops its files', () => {
     const core = connected()
     running(core, 1)

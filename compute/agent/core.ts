@@ -25,6 +25,8 @@ export type Effect =
   | { do: 'abort'; lease: Lease; reason: AbortReason }
   /** The attempt is over for this node: its files may go. `won` when its completion was accepted. */
   | { do: 'end'; lease: Lease; won: boolean }
+  /** A part of the edge did not answer: call `again` with the number in a moment. */
+  | { do: 'again'; re: number }
   | { do: 'log'; line: string }
   /** Draining is complete. */
   | { do: 'idle' }
@@ -161,9 +163,17 @@ export class AgentCore {
     return this.#flush()
   }
 
-  /** The edge did not understand a message: its items count as refused. */
-  refused(re: number, detail: string): Effect[] {
-    this.#answered(re, () => ({ outcome: 'refused', detail }))
+  /** The edge could not take a message now (then it is sent again), or did not understand it (then its items count as refused). */
+  refused(re: number, code: string, detail: string): Effect[] {
+    if (code === 'unavailable') this.#effects.push({ do: 'again', re })
+    else this.#answered(re, () => ({ outcome: 'refused', detail }))
+    return this.#flush()
+  }
+
+  /** Sends a message that is still not answered once more. */
+  again(re: number): Effect[] {
+    const flight = LANES.map((name) => this.#lanes[name].flight).find((one) => one?.re === re)
+    if (flight && this.#connected) this.#effects.push({ do: 'send', text: flight.text })
     return this.#flush()
   }
 

@@ -8,6 +8,9 @@ export class Fenced extends Error {
   override readonly name = 'Fenced'
 }
 
+/** A question that the edge could not take is asked again after this. */
+const AGAIN_MS = 500
+
 export interface GrantFile {
   kind: 'data' | 'pack'
   n: number
@@ -43,8 +46,14 @@ export class Requests {
   /** True when the message answered a question. */
   answer(message: ToNode): boolean {
     if (!('re' in message) || message.re === null) return false
-    const open = this.#open.get(message.re)
-    open?.settle(message)
+    const { re } = message
+    const open = this.#open.get(re)
+    // A part of the edge did not answer: the question stands, and is asked again in a moment.
+    if (open && message.type === 'refused' && message.code === 'unavailable')
+      setTimeout(() => {
+        if (this.#open.has(re)) this.#send(open.text)
+      }, AGAIN_MS)
+    else open?.settle(message)
     return open !== undefined
   }
 
