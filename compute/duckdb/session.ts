@@ -67,7 +67,8 @@ export class DuckdbChild implements DuckdbSession {
     this.#process = Bun.spawn([process.execPath, '--no-install', join(import.meta.dir, 'child.ts'), JSON.stringify(settings)], {
       cwd: folder,
       // Nothing of the node's environment: it may hold passwords of sources.
-      env: { UV_THREADPOOL_SIZE: String(WORK_POOL_THREADS), HOME: folder, TZ: 'UTC' },
+      // A crash of a child is ours to report, not the runtime's to send away.
+      env: { UV_THREADPOOL_SIZE: String(WORK_POOL_THREADS), HOME: folder, TZ: 'UTC', DO_NOT_TRACK: '1', BUN_ENABLE_CRASH_REPORTING: '0' },
       stdio: ['ignore', 'ignore', 'pipe'],
       serialization: 'advanced',
       ipc: (message: FromChild) => this.#hear(message, ready),

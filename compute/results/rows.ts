@@ -89,6 +89,8 @@ const csvText = (expression: string, type: ColumnType): string => {
  */
 export const csvExpression = (expression: string, type: ColumnType): string => {
   const text = csvText(expression, type)
+  // Base64 needs no quotes, but for the empty one, which is not NULL.
+  if (type === 'binary') return `coalesce(CASE WHEN ${text} = '' THEN '""' ELSE ${text} END, '')`
   if (typeof type === 'string' && type !== 'string') return `coalesce(${text}, '')`
   return `coalesce(CASE WHEN ${text} = '' OR regexp_matches(${text}, '[",\\r\\n]') THEN '"' || replace(${text}, '"', '""') || '"' ELSE ${text} END, '')`
 }

@@ -2,7 +2,6 @@
  * The slice child: one tenant's questions, in a process that has nothing else. It opens files that the node downloaded,
  * each result in a locked database of its own, and keeps the last few open, because the next question is about the same result.
  */
-import { readFileSync } from 'node:fs'
 import type { DuckDBConnection } from '@duckdb/node-api'
 import { limitProcess } from '../duckdb/process-limits.ts'
 import { answer } from './answer.ts'
@@ -28,12 +27,7 @@ const die = (): never => {
   process.exit(1)
 }
 process.on('disconnect', die)
-/** What the JavaScript engine has reserved by now (6 GB, hardly any of it used) counts against RLIMIT_DATA too. */
-const reservedBytes = (): number => {
-  if (process.platform !== 'linux') return 0
-  return Number(/^VmData:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? 0) * 1024
-}
-limitProcess(settings.parent, reservedBytes() + settings.processLimitBytes)
+limitProcess(settings.parent, settings.processLimitBytes)
 // After the imports: loading DuckDB's library is over.
 if (!refuseSystemCalls() && process.platform === 'linux') console.error('slices: this kernel takes no seccomp filter')
 

@@ -34,7 +34,7 @@ const linksFor = async (c: AppContext, tenant: TenantId): Promise<DurableObjectS
   )
 }
 
-/** Read links to the result's files: the pack where there is one, else the Parquet; for 15 minutes. */
+/** Read links to the result's files for 15 minutes: the node takes the pack where there is one, and the Parquet where it is not in order. */
 const filesOf = async (c: AppContext, loaded: LoadedResult): Promise<SliceFile[]> => {
   const { tenant } = personOf(c)
   const { manifest, pack, job } = loaded
@@ -42,10 +42,13 @@ const filesOf = async (c: AppContext, loaded: LoadedResult): Promise<SliceFile[]
     url: NODE_OBJECTS_PATH,
     headers: { [GRANT_HEADER]: await signGrant(c.env.SCARAB_SECRET, { key, mode: 'get', tenant, job: job.id }, Date.now(), GRANT_SECONDS) },
   })
-  if (pack) return [{ kind: 'pack', ...(await link(packKey(tenant, manifest.result))), bytes: pack.bytes, sha256: pack.sha256 }]
-  return Promise.all(
+  const packed = pack
+    ? [{ kind: 'pack' as const, ...(await link(packKey(tenant, manifest.result))), bytes: pack.bytes, sha256: pack.sha256 }]
+    : []
+  const parquet = await Promise.all(
     manifest.files.map(async ({ key, bytes, sha256 }) => ({ kind: 'parquet' as const, ...(await link(key)), bytes, sha256 })),
   )
+  return [...packed, ...parquet]
 }
 
 interface Question {
