@@ -1,0 +1,68 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { openFolder, readNote, writeNote, writePrivate } from './folder.ts'
+import { readSettings, StartFault } from './settings.ts'
+
+let root: string
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'scarab-folder-'))
+})
+afterEach(() => rmSync(root, { recursive: true, force: true }))
+
+describe('a state folder', () => {
+  test('belongs to one instance, and the second is told which', () => {
+    const path = join(root, 'state')
+    const first = openFolder(path)
+    writeNote(path, { pid: 4711, origin: 'http://127.0.0.1:8787', issuer: 'http://127.0.0.1:1', control: 'c' })
+    expect(() => openFolder(path)).toThrow(/another instance is running on .*state \(http:\/\/127\.0\.0\.1:8787, process 4711\)/)
+    first.close()
+    openFolder(path).close()
+  })
+
+  test('that cannot be made is named with the reason and the remedy', () => {
+    writeFileSync(join(root, 'file'), '')
+    expect(() => openFolder(join(root, 'file/state'))).toThrow(/cannot write to the state folder .*file\/state \(ENOTDIR\).*SCARAB_STATE/)
+  })
+
+  test('keeps secrets from other users', () => {
+    const path = join(root, 'secret')
+    writePrivate(path, 'one')
+    writePrivate(path, 'two')
+    expect(readFileSync(path, 'utf8')).toBe('two')
+    expect(statSync(path).mode & 0o777).toBe(0o600)
+  })
+
+  test('a damaged note counts as none', () => {
+    mkdirSync(join(root, 'state'))
+    writeFileSync(join(root, 'state/running.json'), 'half a fi')
+    expect(readNote(join(root, 'state'))).toBeNull()
+  })
+})
+
+describe('settings', () => {
+  test('have the documented defaults', () => {
+    expect(readSettings({})).toMatchObject({ port: 8787, config: null, demo: true, drainSeconds: 10 })
+    expect(readSettings({}).state).toMatch(/\/\.scarab$/)
+    expect(readSettings({}).tasks).toHaveLength(1)
+  })
+
+  test('come from the environment', () => {
+    const settings = readSettings({
+      SCARAB_STATE: '/s',
+      SCARAB_PORT: '0',
+      SCARAB_TASKS: '/a:/b,/c',
+      SCARAB_CONFIG: '/n.toml',
+      SCARAB_DEMO: '0',
+      SCARAB_DRAIN_SECONDS: '3',
+    })
+    expect(settings).toEqual({ state: '/s', port: 0, tasks: ['/a', '/b', '/c'], config: '/n.toml', demo: false, drainSeconds: 3, hosts: '' })
+  })
+
+  test('a wrong number is named', () => {
+    expect(() => readSettings({ SCARAB_PORT: '80 80' })).toThrow(StartFault)
+    expect(() => readSettings({ SCARAB_PORT: '70000' })).toThrow('SCARAB_PORT="70000"')
+    expect(() => readSettings({ SCARAB_DRAIN_SECONDS: '-1' })).toThrow('SCARAB_DRAIN_SECONDS="-1"')
+  })
+})
