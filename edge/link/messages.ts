@@ -24,14 +24,13 @@ import type { Completion } from '../ledger/finish.ts'
 import type { LeaseVerdict, OfferAnswer } from '../ledger/leases.ts'
 import { first } from '../storage/store.ts'
 import { clearTimer, setTimer } from '../storage/timers.ts'
-import { type LinkMemory, offerRequest, prepare, reportTo } from './offers.ts'
+import { joinPool, type LinkMemory, offerRequest, prepare, reportTo } from './offers.ts'
 import type { LinkContext } from './ports.ts'
 import {
   currentSession,
   endSession,
   holderOf,
   type NodeBounds,
-  queuesOf,
   RENEW_MS,
   rememberLedger,
   type SessionRow,
@@ -108,6 +107,7 @@ export const hello = async (
   })
   memory.free = 0
   memory.told = null
+  memory.joined = false
   const row = currentSession(context)
   if (!row) return
   const fenced: Lease[] = []
@@ -174,14 +174,11 @@ const announce = async (
   context.send({ type: 'announced', re: message.re, accepted: outcome.accepted, refused: outcome.refused })
 }
 
-const want = async (context: LinkContext, memory: LinkMemory, row: SessionRow, free: number): Promise<void> => {
+/** Said when the node has more room than it told: the pool hears of it in any case, so that a lost report does no lasting harm. */
+const want = (context: LinkContext, memory: LinkMemory, row: SessionRow, free: number): Promise<void> => {
   memory.free = free
-  if (memory.told === null) {
-    memory.told = free
-    await context
-      .pool(row.pool)
-      .join({ node: row.node, session: row.session, free, queues: queuesOf(row), tenants: JSON.parse(row.tenants) as string[] })
-  } else await reportTo(context, memory, row, [], [])
+  memory.joined = true
+  return joinPool(context, memory, row)
 }
 
 /** The lane whose next offers may ride on an answer to this tenant, when the pool allows it. */
@@ -417,6 +414,7 @@ export const receive = async (
       return cancelled(context, row, message)
     case 'drain':
       memory.free = 0
+      memory.joined = false
       memory.ride = false
       await context.pool(row.pool).leave(row.node, row.session)
       context.send({ type: 'ack', re: message.re, items: [], offers: [] })

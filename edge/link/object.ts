@@ -9,7 +9,7 @@ import { objectStore } from '../storage/object-store.ts'
 import { clearTimer, dueTimers, nextDue, setTimer } from '../storage/timers.ts'
 import { type Conversation, receive } from './messages.ts'
 import { r2Objects } from './objects.ts'
-import { dispatch, type Kept, keep, type LinkMemory, newMemory, restore } from './offers.ts'
+import { dispatch, joinPool, type Kept, keep, type LinkMemory, newMemory, restore } from './offers.ts'
 import type { LedgerPort, LinkContext, PoolPort, TablePort } from './ports.ts'
 import { LINK_MIGRATIONS } from './schema.ts'
 import { currentSession, endSession, type NodeBounds, RENEW_MS, renew, socketLost } from './session.ts'
@@ -21,6 +21,8 @@ interface Attachment {
   session: SessionId | null
   /** The node's token ends then (ms); the node comes back with a fresh one. */
   expires_at: number
+  /** When the socket was opened (ms): its silence counts from then, until the first ping. */
+  since: number
   first: boolean
   /** What the link knows of the node's room, once it has said so. */
   kept?: Kept
@@ -80,7 +82,13 @@ export class LinkObject extends DurableObject<Env> {
     if (!client || !server) throw new Error('a WebSocketPair has two ends')
     this.ctx.acceptWebSocket(server)
     const { name, pool, tenants, tasks, expires_at } = bounds
-    server.serializeAttachment({ bounds: { name, pool, tenants, tasks }, session: null, expires_at, first: true } satisfies Attachment)
+    server.serializeAttachment({
+      bounds: { name, pool, tenants, tasks },
+      session: null,
+      expires_at,
+      since: Date.now(),
+      first: true,
+    } satisfies Attachment)
     setTimer(this.#context.store, 'token', '', expires_at)
     this.#arm()
     return new Response(null, { status: 101, webSocket: client, headers: { 'sec-websocket-protocol': 'scarab.node.v1' } })
@@ -131,9 +139,10 @@ export class LinkObject extends DurableObject<Env> {
         socket.serializeAttachment({ ...now, first: conversation.part.first } satisfies Attachment)
       }
     } catch (reason) {
-      // Another object did not answer. The node repeats what it was not answered, so nothing is lost.
+      // Another object did not answer. `refused` would count as an answer, and hello, accept or complete need a true one:
+      // the node comes back, says what it holds, and repeats what it was not answered.
       console.warn(`message ${message.type} of ${attachment.bounds.name}: ${String(reason)}`)
-      refuse('unavailable', 'a part of the edge did not answer; repeat the message', 're' in message ? message.re : null)
+      this.#bye(socket, 'unavailable', 'a part of the edge did not answer: come back and repeat the message', true)
     } finally {
       this.#save()
       this.#arm()
@@ -244,8 +253,8 @@ export class LinkObject extends DurableObject<Env> {
     setTimer(this.#context.store, 'renew', row.session, now + RENEW_MS)
     const sockets = this.ctx.getWebSockets()
     const silent = sockets.filter((socket) => {
-      const at = this.ctx.getWebSocketAutoResponseTimestamp(socket)
-      return at !== null && now - at.getTime() > PING_SECONDS * 3 * 1000
+      const at = this.ctx.getWebSocketAutoResponseTimestamp(socket)?.getTime() ?? (socket.deserializeAttachment() as Attachment).since
+      return now - at > PING_SECONDS * 3 * 1000
     })
     for (const socket of silent) this.#bye(socket, 'silent', `no ping for ${PING_SECONDS * 3} s`, true)
     if (sockets.length === silent.length) {
@@ -253,6 +262,8 @@ export class LinkObject extends DurableObject<Env> {
       return
     }
     await renew(this.#context, row)
+    // A report that was lost, or overtaken by an older one, is made good here.
+    if (this.#memory.joined) await joinPool(this.#context, this.#memory, row)
   }
 
   #hangUpExpired(now: number): void {
@@ -279,8 +290,11 @@ export class LinkObject extends DurableObject<Env> {
 
   // ---- the socket ------------------------------------------------------------------------------------------------
 
+  /** The open socket of a session: an older one of the same session may still be closing. */
   #socketOf(session: SessionId): WebSocket | undefined {
-    return this.ctx.getWebSockets().find((socket) => (socket.deserializeAttachment() as Attachment).session === session)
+    return this.ctx
+      .getWebSockets()
+      .find((socket) => socket.readyState === WebSocket.OPEN && (socket.deserializeAttachment() as Attachment).session === session)
   }
 
   #save(): void {

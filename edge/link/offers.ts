@@ -4,7 +4,7 @@ import { OFFER_SECONDS, type Offer } from '../contract/node.ts'
 import type { OfferAnswer, OfferedJob, OfferRequest } from '../ledger/leases.ts'
 import { first } from '../storage/store.ts'
 import type { LinkContext, SchemaOutcome } from './ports.ts'
-import { currentSession, holderOf, rememberLedger, type SessionRow } from './session.ts'
+import { currentSession, holderOf, queuesOf, rememberLedger, type SessionRow } from './session.ts'
 
 /** What a link remembers between messages. `Kept` travels with the socket through hibernation; the rest is read again. */
 export interface LinkMemory {
@@ -12,6 +12,8 @@ export interface LinkMemory {
   free: number
   /** What the pool believes of `free`. */
   told: number | null
+  /** The node has said since its hello what it can hold, and does not drain: it belongs into the pool. */
+  joined: boolean
   /** Offers may ride on a completion's answer: the pool saw one ready lane only. */
   ride: boolean
   /** The lane of each tenant that offers last came from. */
@@ -21,12 +23,21 @@ export interface LinkMemory {
   tasks: Record<string, string> | null
 }
 
-export const newMemory = (): LinkMemory => ({ free: 0, told: null, ride: false, lanes: new Map(), schemas: new Map(), tasks: null })
+export const newMemory = (): LinkMemory => ({
+  free: 0,
+  told: null,
+  joined: false,
+  ride: false,
+  lanes: new Map(),
+  schemas: new Map(),
+  tasks: null,
+})
 
 /** The part that must survive an eviction of the object while its socket lives. */
 export interface Kept {
   free: number
   told: number | null
+  joined: boolean
   ride: boolean
   lanes: [TenantId, QueueName][]
 }
@@ -37,6 +48,7 @@ const KEPT_LANES = 20
 export const keep = (memory: LinkMemory): Kept => ({
   free: memory.free,
   told: memory.told,
+  joined: memory.joined,
   ride: memory.ride,
   lanes: [...memory.lanes].slice(-KEPT_LANES),
 })
@@ -44,6 +56,7 @@ export const keep = (memory: LinkMemory): Kept => ({
 export const restore = (memory: LinkMemory, kept: Kept): void => {
   memory.free = kept.free
   memory.told = kept.told
+  memory.joined = kept.joined
   memory.ride = kept.ride
   memory.lanes = new Map(kept.lanes)
 }
@@ -149,15 +162,18 @@ export const dispatch = async (
   memory.free -= want
   rememberLedger(context, given.tenant)
   let answer: OfferAnswer
+  let items: Offer[]
   try {
     answer = await context.ledger(given.tenant).offer(offerRequest(context, memory, row, given.queue, want))
+    items = await prepare(context, memory, row, given.tenant, answer.offers)
   } catch (reason) {
+    // The node never hears of what was offered, so its room is as it was; the offers lapse after OFFER_SECONDS.
     memory.free += want
     await reportTo(context, memory, row, [], [])
     throw reason
   }
-  memory.free += want - answer.offers.length
-  await deliver(context, memory, row, given.tenant, answer)
+  memory.free += want - items.length
+  if (items.length > 0) context.send({ type: 'offers', items })
   const nothing = answer.offers.length === 0 && answer.drained === null && want > 0
   await reportTo(
     context,
@@ -166,13 +182,6 @@ export const dispatch = async (
     answer.drained === null ? [] : [{ tenant: given.tenant, queue: given.queue, seq: answer.drained }],
     nothing ? [{ tenant: given.tenant, queue: given.queue }] : [],
   )
-}
-
-const deliver = async (context: LinkContext, memory: LinkMemory, row: SessionRow, tenant: TenantId, answer: OfferAnswer): Promise<void> => {
-  const items = await prepare(context, memory, row, tenant, answer.offers)
-  memory.free += answer.offers.length - items.length
-  // Unsent offers lapse by themselves after OFFER_SECONDS.
-  if (items.length > 0) context.send({ type: 'offers', items })
 }
 
 /** Tells the pool what it does not know: drained lanes, lanes of no use to this node, and a changed number of free slots. */
@@ -184,6 +193,25 @@ export const reportTo = async (
   unsuitable: { tenant: TenantId; queue: QueueName }[],
 ): Promise<void> => {
   if (drained.length === 0 && unsuitable.length === 0 && memory.told === memory.free) return
-  memory.told = memory.free
-  await context.pool(row.pool).report({ node: row.node, session: row.session, free: memory.free, drained, unsuitable })
+  await telling(memory, (free) => context.pool(row.pool).report({ node: row.node, session: row.session, free, drained, unsuitable }))
 }
+
+/** What the pool was told counts as unknown when it did not answer. */
+const telling = async (memory: LinkMemory, tell: (free: number) => Promise<void>): Promise<void> => {
+  const { free } = memory
+  memory.told = free
+  try {
+    await tell(free)
+  } catch (reason) {
+    memory.told = null
+    throw reason
+  }
+}
+
+/** Enters the node into its pool with all the room it has, whatever the pool believed before. */
+export const joinPool = (context: LinkContext, memory: LinkMemory, row: SessionRow): Promise<void> =>
+  telling(memory, (free) =>
+    context
+      .pool(row.pool)
+      .join({ node: row.node, session: row.session, free, queues: queuesOf(row), tenants: JSON.parse(row.tenants) as string[] }),
+  )

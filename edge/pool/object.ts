@@ -79,7 +79,7 @@ export class PoolObject extends DurableObject<Env> {
       await stub(this.env.LINK, effect.node, this.env).dispatch(effect)
     } catch (reason) {
       console.warn(`link of ${effect.node} did not take a dispatch: ${String(reason)}`)
-      this.#commit((context) => unreachable(context, effect.node, effect.session))
+      this.#commit((context) => unreachable(context, effect))
     }
   }
 }

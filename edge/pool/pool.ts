@@ -99,9 +99,7 @@ export const report = (context: PoolContext, message: LinkReport): void => {
       seq,
       context.now(),
     )
-  const until = context.now() + UNSUITABLE_MS
-  for (const { tenant, queue } of message.unsuitable) context.unsuitable.set(pair(tenant, queue, message.node), until)
-  if (message.unsuitable.length > 0) setTimer(context.store, 'match', '', until)
+  pause(context, message.node, message.unsuitable)
   context.store.run('UPDATE nodes SET free = ? WHERE node = ? AND session = ?', message.free, message.node, message.session)
   match(context)
 }
@@ -167,9 +165,23 @@ export const match = (context: PoolContext): void => {
     )
 }
 
-/** The link could not be reached: its slots are not there. It joins again when it is. */
-export const unreachable = (context: PoolContext, node: NodeId, session: SessionId): void => {
-  context.store.run('UPDATE nodes SET free = 0 WHERE node = ? AND session = ?', node, session)
+/**
+ * The link did not answer. Whether the dispatch has worked is not known, so its slots are given back: a number that is too
+ * high is corrected by the link's next report, one that is too low by nobody until the link joins again. The pair pauses,
+ * so that a link that is gone is not asked in circles.
+ */
+export const unreachable = (context: PoolContext, { node, session, tenant, queue, count }: PoolEffect): void => {
+  context.store.run('UPDATE nodes SET free = free + ? WHERE node = ? AND session = ?', count, node, session)
+  pause(context, node, [{ tenant, queue }])
+  match(context)
+}
+
+/** These lanes are not tried on this node for a while. */
+const pause = (context: PoolContext, node: NodeId, lanes: { tenant: TenantId; queue: QueueName }[]): void => {
+  if (lanes.length === 0) return
+  const until = context.now() + UNSUITABLE_MS
+  for (const { tenant, queue } of lanes) context.unsuitable.set(pair(tenant, queue, node), until)
+  setTimer(context.store, 'match', '', until)
 }
 
 /** Pauses of unsuitable pairs are over. */
