@@ -159,7 +159,9 @@ export const createAgent = (options: AgentOptions): Agent => {
         return
       case 'announced':
         for (const { task, detail } of message.refused) log(`the edge refused task "${task}": ${detail}`)
-        if (message.re === announcing?.last) perform(core.announced())
+        if (message.re !== announcing?.last) return
+        log(`node ${options.name}: its ${tasks?.length ?? 0} tasks are announced`)
+        perform(core.announced())
         return
       case 'offers':
         perform(core.offers(message.items))

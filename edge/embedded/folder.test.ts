@@ -57,7 +57,15 @@ describe('settings', () => {
       SCARAB_DEMO: '0',
       SCARAB_DRAIN_SECONDS: '3',
     })
-    expect(settings).toEqual({ state: '/s', port: 0, tasks: ['/a', '/b', '/c'], config: '/n.toml', demo: false, drainSeconds: 3, hosts: '' })
+    expect(settings).toEqual({
+      state: '/s',
+      port: 0,
+      tasks: ['/a', '/b', '/c'],
+      config: '/n.toml',
+      demo: false,
+      drainSeconds: 3,
+      hosts: '',
+    })
   })
 
   test('a wrong number is named', () => {

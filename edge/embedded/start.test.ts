@@ -1,0 +1,235 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { Job } from '../contract/jobs.ts'
+import { processesOf } from './processes.ts'
+import { ROOT } from './runtimes.mjs'
+
+/** The launcher from outside, as a stranger and their scripts use it: by its environment, its lines, its signals and its files. */
+
+const BOOTSTRAP = join(ROOT, 'edge/embedded/bootstrap.mjs')
+
+interface Launcher {
+  process: ChildProcess
+  lines: string[]
+  origin: string
+  /** Resolves with the line that matches. */
+  line(pattern: RegExp): Promise<string>
+  exit: Promise<number | null>
+}
+
+let root: string
+let state: string
+const running: Launcher[] = []
+beforeAll(() => {
+  root = mkdtempSync(join(tmpdir(), 'scarab-start-'))
+  mkdirSync(join(root, 'tasks'))
+  writeFileSync(join(root, 'tasks/answer.sql'), '-- name: answer\n-- db: duckdb\nSELECT 42 AS answer;\n')
+})
+afterAll(() => rmSync(root, { recursive: true, force: true }))
+afterEach(async () => {
+  for (const one of running.splice(0)) {
+    one.process.kill('SIGTERM')
+    await one.exit
+  }
+})
+
+const launch = (command: string, args: string[] = [], env: Record<string, string> = {}): Launcher => {
+  const child = spawn(process.execPath, [BOOTSTRAP, command, ...args], {
+    env: {
+      ...process.env,
+      SCARAB_STATE: state,
+      SCARAB_TASKS: join(root, 'tasks'),
+      SCARAB_DEMO: '0',
+      SCARAB_PORT: '0',
+      SCARAB_DRAIN_SECONDS: '5',
+      npm_lifecycle_event: '',
+      ...env,
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const lines: string[] = []
+  const waiting: { pattern: RegExp; give: (line: string) => void }[] = []
+  const read = (bytes: Buffer): void => {
+    for (const line of bytes.toString('utf8').split('\n')) {
+      if (line === '') continue
+      lines.push(line)
+      for (const one of waiting.filter(({ pattern }) => pattern.test(line))) one.give(line)
+    }
+  }
+  child.stdout.on('data', read)
+  child.stderr.on('data', read)
+  const exit = new Promise<number | null>((resolve) => child.once('close', (code) => resolve(code)))
+  return {
+    process: child,
+    lines,
+    origin: '',
+    line: (pattern) => {
+      const known = lines.find((line) => pattern.test(line))
+      if (known !== undefined) return Promise.resolve(known)
+      return new Promise((resolve, reject) => {
+        waiting.push({ pattern, give: resolve })
+        void exit.then(() => reject(new Error(`ended without ${pattern}:\n${lines.join('\n')}`)))
+      })
+    },
+    exit,
+  }
+}
+
+const start = async (env: Record<string, string> = {}): Promise<Launcher> => {
+  const one = launch('start', [], env)
+  running.push(one)
+  one.origin = (await one.line(/^ready http:\/\/127\.0\.0\.1:\d+$/)).slice('ready '.length)
+  return one
+}
+
+const token = (): string => readFileSync(join(state, 'dev-token'), 'utf8').trim()
+const ask = (origin: string, path: string, init: RequestInit = {}): Promise<Response> =>
+  fetch(`${origin}${path}`, {
+    ...init,
+    headers: { authorization: `Bearer ${token()}`, 'content-type': 'application/json', ...init.headers },
+  })
+const submit = async (origin: string): Promise<Job> => {
+  const answer = await ask(origin, '/v1/tasks/answer/jobs', { method: 'POST', headers: { prefer: 'wait=30' }, body: '{}' })
+  return Job.parse(await answer.json())
+}
+
+describe('npm start', () => {
+  test('serves, keeps its state over a restart, and ends with 0 on SIGTERM', async () => {
+    state = join(root, 'restart')
+    const first = await start()
+    expect(statSync(join(state, 'dev-token')).mode & 0o777).toBe(0o600)
+    const job = await submit(first.origin)
+    expect(job.state).toBe('succeeded')
+    const before = token()
+    first.process.kill('SIGTERM')
+    expect(await first.exit).toBe(0)
+    expect(processesOf(state)).toEqual([])
+
+    const second = await start()
+    const again = await fetch(`${second.origin}/v1/jobs/${job.id}`, { headers: { authorization: `Bearer ${before}` } })
+    expect(Job.parse(await again.json()).state).toBe('succeeded')
+  })
+
+  test('a second instance on the same state is told so in one line', async () => {
+    state = join(root, 'second')
+    const first = await start()
+    const second = launch('start')
+    expect(await second.exit).toBe(1)
+    expect(second.lines).toHaveLength(1)
+    expect(second.lines[0]).toContain(`another instance is running on ${state} (${first.origin}, process`)
+  })
+
+  test('a busy port and an unwritable folder are one clear line each', async () => {
+    state = join(root, 'busy')
+    const server = createServer()
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const address = server.address()
+    const port = typeof address === 'object' && address ? address.port : 0
+    try {
+      const busy = launch('start', [], { SCARAB_PORT: String(port) })
+      expect(await busy.exit).toBe(1)
+      expect(busy.lines).toEqual([`scarab: port ${port} is in use: stop what uses it, or choose another by SCARAB_PORT`])
+    } finally {
+      server.close()
+    }
+    const unwritable = launch('start', [], { SCARAB_STATE: join(root, 'tasks/answer.sql/state') })
+    expect(await unwritable.exit).toBe(1)
+    expect(unwritable.lines).toHaveLength(1)
+    expect(unwritable.lines[0]).toMatch(/cannot write to the state folder .* \(ENOTDIR\)/)
+  })
+
+  test('a killed node and a killed workerd come back by themselves', async () => {
+    state = join(root, 'kills')
+    const one = await start()
+    const nodes = processesOf(state, 'bun.exe').filter((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('compute/main.ts'))
+    expect(nodes).toHaveLength(1)
+    for (const pid of nodes) process.kill(pid, 'SIGKILL')
+    await one.line(/node embedded ended \(SIGKILL\): starting it again in 0\.2 s/)
+    expect((await submit(one.origin)).state).toBe('succeeded')
+
+    const workerds = processesOf(state, 'workerd')
+    expect(workerds).toHaveLength(1)
+    for (const pid of workerds) process.kill(pid, 'SIGKILL')
+    await one.line(/workerd ended and was started again/)
+    expect((await submit(one.origin)).state).toBe('succeeded')
+  })
+
+  test('after a kill -9 of the launcher the next start ends what was left and goes on', async () => {
+    state = join(root, 'orphans')
+    const first = await start()
+    const job = await submit(first.origin)
+    const pid = z.object({ pid: z.int() }).parse(JSON.parse(readFileSync(join(state, 'running.json'), 'utf8'))).pid
+    process.kill(pid, 'SIGKILL')
+    await first.exit
+    running.length = 0
+    const second = await start({ SCARAB_PORT: new URL(first.origin).port })
+    expect(processesOf(state, 'workerd')).toHaveLength(1)
+    const found = await ask(second.origin, `/v1/jobs/${job.id}`)
+    expect(Job.parse(await found.json()).state).toBe('succeeded')
+  })
+})
+
+describe('the other commands', () => {
+  test('token makes tokens that the edge takes, open makes a sign-in address', async () => {
+    state = join(root, 'commands')
+    const one = await start()
+    const made = launch('token', ['--tenant', 'acme', '--ttl', '5m'])
+    expect(await made.exit).toBe(0)
+    expect(made.lines).toHaveLength(1)
+    const tasks = await fetch(`${one.origin}/v1/tasks`, { headers: { authorization: `Bearer ${made.lines[0]}` } })
+    expect(tasks.status).toBe(200)
+
+    const opened = launch('open')
+    expect(await opened.exit).toBe(0)
+    expect(opened.lines[0]).toMatch(new RegExp(`^${one.origin}/#code=[A-Za-z0-9_-]{20,}$`))
+  })
+
+  test('open says when nothing is running, and a wrong command names the right ones', async () => {
+    state = join(root, 'nothing')
+    const opened = launch('open')
+    expect(await opened.exit).toBe(1)
+    expect(opened.lines).toEqual([`scarab: nothing is running on ${state}: start it by npm start`])
+    const wrong = launch('serve')
+    expect(await wrong.exit).toBe(1)
+    expect(wrong.lines[0]).toContain('unknown command "serve": use one of start, node, test')
+  })
+
+  test('one more node by token file brings its own tasks and queue', async () => {
+    state = join(root, 'more')
+    mkdirSync(join(root, 'more-tasks'))
+    writeFileSync(join(root, 'more-tasks/more.sql'), '-- name: only_there\n-- db: duckdb\n-- queue: special\nSELECT 43 AS answer;\n')
+    const one = await start()
+    const made = launch('token', ['--node', 'extra', '--tenants', 'demo'])
+    expect(await made.exit).toBe(0)
+    const file = join(root, 'extra-token')
+    writeFileSync(file, `${made.lines[0]}\n`, { mode: 0o600 })
+    const node = launch('node', [
+      '--edge',
+      one.origin,
+      '--token-file',
+      file,
+      '--name',
+      'extra',
+      '--queue',
+      'special',
+      '--spool',
+      join(root, 'spool'),
+    ])
+    running.unshift(node)
+    await node.line(/node extra: 4 slots/)
+    const answer = await ask(one.origin, '/v1/tasks/answer/jobs', {
+      method: 'POST',
+      headers: { prefer: 'wait=30' },
+      body: JSON.stringify({ queue: 'special' }),
+    })
+    expect(Job.parse(await answer.json()).state).toBe('succeeded')
+    node.process.kill('SIGTERM')
+    expect(await node.exit).toBe(0)
+    running.shift()
+  })
+})
