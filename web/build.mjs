@@ -97,6 +97,7 @@ export const buildPage = async ({
     platform: 'browser',
     minify,
     sourcemap: false,
+    write: false,
     metafile: true,
     legalComments: 'none',
     jsx: 'automatic',
@@ -107,11 +108,24 @@ export const buildPage = async ({
     define: { SCARAB_ASSETS: JSON.stringify(assets), 'process.env.NODE_ENV': '"production"' },
     logLevel: 'warning',
   })
+  // One form of name for all that never changes: `<name>-<hash in hexadecimal>.<ending>`. esbuild's own hashes are base32.
+  const renamed = new Map()
+  for (const { path } of result.outputFiles) {
+    const [, stem, hash, ending] = /^(.*)-([A-Z2-7]{8})\.(js|css)$/.exec(basename(path)) ?? []
+    if (hash === undefined) throw new Error(`esbuild made ${basename(path)}, which has no hash in its name`)
+    renamed.set(basename(path), `${stem}-${hashOf(hash)}.${ending}`)
+  }
+  const nameOf = (path) => renamed.get(basename(path)) ?? basename(path)
+  for (const { path, text } of result.outputFiles) {
+    let renamedText = text
+    for (const [from, to] of renamed) renamedText = renamedText.replaceAll(from, to)
+    await writeFile(join(assetsDir, nameOf(path)), renamedText)
+  }
   const outputs = Object.entries(result.metafile.outputs)
   const entry = outputs.find(([, output]) => output.entryPoint?.endsWith('page/main.tsx'))
   if (entry === undefined) throw new Error('esbuild made no page bundle')
   const [script, { cssBundle, imports }] = entry
-  const preload = imports.filter((one) => one.kind === 'import-statement').map((one) => basename(one.path))
+  const preload = imports.filter((one) => one.kind === 'import-statement').map((one) => nameOf(one.path))
 
   const template = await readFile(join(HERE, 'page/index.html'), 'utf8')
   const icon = await readFile(join(HERE, 'page/icon.svg'))
@@ -119,9 +133,9 @@ export const buildPage = async ({
   await writeFile(join(assetsDir, iconName), icon)
   const html = template
     .replace('<!-- icon -->', `<link rel="icon" type="image/svg+xml" href="/assets/${iconName}">`)
-    .replace('<!-- style -->', cssBundle === undefined ? '' : `<link rel="stylesheet" href="/assets/${basename(cssBundle)}">`)
+    .replace('<!-- style -->', cssBundle === undefined ? '' : `<link rel="stylesheet" href="/assets/${nameOf(cssBundle)}">`)
     .replace('<!-- preload -->', preload.map((name) => `<link rel="modulepreload" href="/assets/${name}">`).join('\n    '))
-    .replace('<!-- script -->', `<script type="module" src="/assets/${basename(script)}"></script>`)
+    .replace('<!-- script -->', `<script type="module" src="/assets/${nameOf(script)}"></script>`)
   await writeFile(join(out, 'index.html'), html)
   await writeFile(join(assetsDir, 'manifest.json'), `${JSON.stringify({ assets, quality: brotliQuality }, null, 2)}\n`)
 

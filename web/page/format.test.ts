@@ -21,6 +21,7 @@ describe('cells as they are shown', () => {
   it('shows doubles in line and keeps the exact value for the hover', () => {
     const digits = fractionDigits('double', [1.5, 2.25, null, 3])
     expect(digits).toBe(2)
+    expect(fractionDigits('double', [54.69999999999982, 63])).toBe(1)
     expect(show(1.5, 'double', digits)).toEqual({ text: '1.50', kind: 'value' })
     expect(show(1 / 3, 'double', 4)).toEqual({ text: '0.3333', kind: 'value', exact: '0.3333333333333333' })
     expect(show(1e-9, 'double', 4).text).toBe('1e-9')

@@ -42,11 +42,11 @@ export const fractionDigits = (type: ColumnType, cells: Cell[]): number => {
   let most = 0
   for (const cell of cells) {
     if (typeof cell !== 'number' || Number.isInteger(cell)) continue
-    const text = String(cell)
-    if (text.includes('e')) return MAX_FRACTION_DIGITS
-    most = Math.max(most, text.length - text.indexOf('.') - 1)
+    // 54.69999999999982 is 54.7 at this precision, and must not cost the whole column three zeros.
+    const fraction = cell.toFixed(MAX_FRACTION_DIGITS).split('.')[1] ?? ''
+    most = Math.max(most, fraction.replace(/0+$/, '').length)
   }
-  return Math.min(most, MAX_FRACTION_DIGITS)
+  return most
 }
 
 const zoned = new Intl.DateTimeFormat('sv-SE', {

@@ -8,7 +8,8 @@ const root = document.getElementById('page')
 if (root === null) throw new Error('the document has no place for the page')
 
 // The code leaves the address before anything reads the address.
-const signing = signInByAddress()
+void signInByAddress()
+// A new code may be opened in a tab that is here already: then only the fragment changes.
+addEventListener('hashchange', () => void signInByAddress())
 followAddress()
 render(<App />, root)
-void signing

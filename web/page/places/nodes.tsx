@@ -1,7 +1,8 @@
 import { signal } from '@preact/signals'
 import type { JSX } from 'preact'
 import { ApiError, isRecord } from '../../client/wire.ts'
-import { ago, exactTime } from '../format.ts'
+import { ago, exactTime, plural } from '../format.ts'
+import { StateMark } from '../icons.tsx'
 import { useClock, useLoad } from '../load.ts'
 import { ErrorNotice, Notice, Skeleton } from '../parts/notice.tsx'
 import { client } from '../session.ts'
@@ -13,6 +14,7 @@ interface NodeInfo {
   busy: number | null
   engines: string[]
   lastSeen: string | null
+  online: boolean
 }
 
 /** False once a server said that it has no such list: then the rail does not offer it. */
@@ -34,6 +36,7 @@ const readNode = (value: unknown): NodeInfo[] => {
       busy: number(value.busy) ?? number(value.running),
       engines,
       lastSeen: text(value.last_seen_at),
+      online: value.online !== false,
     },
   ]
 }
@@ -70,9 +73,14 @@ export const Nodes = (): JSX.Element => {
       <ul class="node-list">
         {list.value?.map((node) => (
           <li key={node.name} class="node" data-node={node.name}>
-            <span class="node-name">{node.name}</span>
+            <span class="state">
+              <StateMark state={node.online ? 'done' : 'cancelled'} />
+              <span class="node-name">{node.name}</span>
+              <span class="quiet">{node.online ? 'connected' : 'gone'}</span>
+            </span>
             <span class="quiet">{node.pool === '' ? '' : `pool ${node.pool}`}</span>
-            {node.slots === null ? null : (
+            {node.slots !== null && node.busy === null ? <span class="quiet">{plural(node.slots, 'slot')}</span> : null}
+            {node.slots === null || node.busy === null ? null : (
               <span class="slots" role="img" aria-label={`${node.busy ?? 0} of ${node.slots} slots are busy`}>
                 {Array.from({ length: Math.min(node.slots, 64) }, (_, at) => (
                   <span key={at} class={at < (node.busy ?? 0) ? 'slot busy' : 'slot'} />
