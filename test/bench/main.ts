@@ -1,0 +1,92 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpus, release, tmpdir, totalmem } from 'node:os'
+import { dirname, join } from 'node:path'
+import { type System, startSystem } from '../../edge/embedded/system.ts'
+import { type Figure, markdown } from './figures.ts'
+import { FLIGHTS } from './flights.ts'
+import { MILLION_TASK, measureLargeJob } from './large-job.ts'
+import { FLIGHTS_TASK, measureSlices } from './slices.ts'
+import { measureSmallJobs, ONE_ROW_TASK } from './small-jobs.ts'
+import { startSource } from './source.ts'
+
+/**
+ * `npm run bench [-- part …]`: parts are `small`, `large` and `slices`; all without one. Prints a table in Markdown, each
+ * figure with its aim and with a limit or a peer that was measured in the same run.
+ */
+
+const PARTS = ['small', 'large', 'slices'] as const
+const TENANT = 'bench'
+const SOURCE_CONNECTIONS = 10
+
+const wanted = new Set(process.argv.slice(2))
+for (const part of wanted) {
+  if (!PARTS.some((known) => known === part)) {
+    process.stderr.write(`there is no part "${part}": use ${PARTS.join(', ')}\n`)
+    process.exit(2)
+  }
+}
+const measures = (part: (typeof PARTS)[number]): boolean => wanted.size === 0 || wanted.has(part)
+const say = (line: string): void => void process.stderr.write(`${line}\n`)
+
+const folder = mkdtempSync(join(tmpdir(), 'scarab-bench-'))
+const tasks = join(folder, 'tasks')
+mkdirSync(tasks)
+for (const [name, text] of Object.entries({ one: ONE_ROW_TASK, million: MILLION_TASK, flights: FLIGHTS_TASK }))
+  writeFileSync(join(tasks, `${name}.sql`), text)
+
+say('a PostgreSQL with a million rows …')
+const source = await startSource()
+const config = join(folder, 'node.toml')
+writeFileSync(
+  config,
+  `[node]\nallowed_folders = [${JSON.stringify(tasks)}, ${JSON.stringify(dirname(FLIGHTS))}]\n` +
+    `[db.bank]\ntype = "postgres"\ndsn = "${source.dsn()}"\nmax_active = ${SOURCE_CONNECTIONS}\n`,
+)
+
+const start = async (page: boolean): Promise<{ system: System; seconds: number }> => {
+  const from = performance.now()
+  const system = await startSystem({ state: join(folder, 'state'), tasks: [tasks], config, drainSeconds: 2, page, say })
+  await system.ready()
+  return { system, seconds: (performance.now() - from) / 1_000 }
+}
+
+const figures: Figure[] = []
+let running: System | null = null
+try {
+  say('starting twice …')
+  const cold = await start(true)
+  await cold.system.stop()
+  const warm = await start(true)
+  running = warm.system
+  figures.push({
+    what: 'time to ready, second start',
+    measured: `${warm.seconds.toFixed(1)} s`,
+    aim: '≤ 3 s',
+    beside: `first start on an empty state folder ${cold.seconds.toFixed(1)} s`,
+    good: warm.seconds <= 3,
+  })
+  const token = await running.token(TENANT)
+  if (measures('small')) {
+    say('one-row reports …')
+    figures.push(...(await measureSmallJobs(running, token, source.port, folder)))
+  }
+  if (measures('large')) {
+    say('a million rows …')
+    figures.push(...(await measureLargeJob(running.origin, token, source.port)))
+  }
+  if (measures('slices')) {
+    say('slices …')
+    figures.push(...(await measureSlices(running.origin, token)))
+  }
+} finally {
+  if (figures.length > 0) {
+    const [cpu] = cpus()
+    process.stdout.write(`\n${markdown(figures)}\n\n`)
+    process.stdout.write(
+      `${cpus().length} × ${cpu?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}, Node ${process.versions.node}, PostgreSQL 18 with fsync on the same machine\n`,
+    )
+  }
+  await running?.stop()
+  await source.stop()
+  rmSync(folder, { recursive: true, force: true })
+}
