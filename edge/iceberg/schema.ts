@@ -90,7 +90,7 @@ const typeLeaves = (id: number, path: string[], type: FieldType, bounded: boolea
   }
 }
 
-export const leaves = (fields: Field[]): Leaf[] => {
+export const leaves = (fields: readonly Field[]): Leaf[] => {
   const out: Leaf[] = []
   for (const field of fields) typeLeaves(field.id, [field.name], field.type, true, out)
   return out

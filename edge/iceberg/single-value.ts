@@ -117,6 +117,15 @@ export const partitionValue = (type: string, text: string | null): PartitionValu
   return undefined
 }
 
+/**
+ * The value of a column in a file that is narrower than its column. Texts of a `float` are as short as tells floats apart:
+ * read as a double such a text is another number, and a bound made of it would exclude the very value it stands for.
+ */
+export const promotedValue = (type: string, fileType: string, text: string | null): PartitionValue | undefined => {
+  const value = partitionValue(type, text)
+  return type === 'double' && fileType === 'float' && typeof value === 'number' ? Math.fround(value) : value
+}
+
 /** Two's complement, big-endian, as few bytes as hold it. */
 const bigEndian = (value: bigint): Uint8Array => {
   let size = 1
@@ -180,8 +189,14 @@ const incrementedBytes = (bytes: Uint8Array): Uint8Array | null => {
  * unless `full`: ids share long prefixes, and a cut bound would not tell two jobs apart.
  */
 export const bound = (type: string, text: string | null, end: 'lower' | 'upper', full = false): Uint8Array | null => {
-  let value = partitionValue(type, text)
-  if (value === undefined || value === null) return null
+  const value = partitionValue(type, text)
+  return value === undefined ? null : boundOf(type, value, end, full)
+}
+
+/** The same for a value. */
+export const boundOf = (type: string, exact: PartitionValue, end: 'lower' | 'upper', full = false): Uint8Array | null => {
+  let value = exact
+  if (value === null) return null
   // Zero counts as negative in a lower and as positive in an upper bound, since files do not tell which one they hold.
   if (value === 0 && (type === 'float' || type === 'double')) value = end === 'lower' ? -0 : 0
   if (!full && typeof value === 'string') {

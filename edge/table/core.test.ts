@@ -306,6 +306,11 @@ test('what is said anew while a report is under way is not taken as understood',
 test.each([
   ['of an unknown schema', { schema_id: 'nobody' }, /never ensured/],
   ['of another family', { family: 'reports.other' }, /belongs to/],
+  [
+    'without a date',
+    { files: [{ ...fakeFile({ id: 's', columns: [], added: [] }), run_date: 'soon', key: dataKey(tenant, family, jobNumber(1), 1, 0) }] },
+    /run_date "soon"/,
+  ],
   ['whose counts disagree', { rows: 11 }, /10 rows, but the manifest says 11/],
   ['with columns that are not the schema', { columns: [{ id: 9, name: 'x', type: 'int' }] }, /not those of schema/],
 ] as const)('a result %s is rejected in words and holds up nobody', async (_what, change, words) => {
@@ -398,6 +403,26 @@ test('a result described before the family was widened is still appended, with b
   await run()
   expect(new Map((await table()).live[0]?.file.lower).get(4)).toHaveLength(8)
   expect(told()).toEqual(['01 published'])
+})
+
+test('the bounds of a float file in a column that became double hold the floats themselves', async () => {
+  const ask = (type: string): ResultSchema => {
+    const answer = core.ensureSchema({ tenant, family, columns: [{ name: 'f', type }], partition_by: null })
+    if (!answer.ok) throw new Error(answer.detail)
+    return answer.schema
+  }
+  const narrow = ask('float')
+  ask('double')
+  const file = fakeFile(narrow)
+  // 0.1 as a float is 0.100000001490116…, above the double that is written 0.1.
+  file.stats = [{ field: 5, bytes: 40, values: 10, nulls: 0, nans: null, min: '-0.1', max: '0.1' }]
+  core.publish([publication({ job: jobNumber(1), schema: narrow, files: [file] })])
+  await run()
+  const { file: written } = (await table()).live[0] ?? {}
+  const double = (bytes: Uint8Array | undefined): number =>
+    bytes ? new DataView(bytes.buffer, bytes.byteOffset).getFloat64(0, true) : Number.NaN
+  expect(double(new Map(written?.lower).get(5))).toBe(-Math.fround(0.1))
+  expect(double(new Map(written?.upper).get(5))).toBe(Math.fround(0.1))
 })
 
 test.each([

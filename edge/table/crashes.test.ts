@@ -16,7 +16,7 @@ import { readTable } from './read-table.ts'
  * time; requests fail before they work or lose their answer after; the process dies at any request or fault point and
  * starts again. Whatever happens: I3 and I4 hold.
  */
-const HISTORIES = Number(process.env.SCARAB_TABLE_HISTORIES ?? 400)
+const HISTORIES = Number(process.env.SCARAB_TABLE_HISTORIES ?? 200)
 
 const generator = (seed: number): ((below: number) => number) => {
   let state = seed >>> 0

@@ -1,3 +1,4 @@
+import type { ResultSchema } from '../contract/columns.ts'
 import type { JobId } from '../contract/ids.ts'
 import { dataKey } from '../contract/keys.ts'
 import type { NodeFile } from '../contract/manifests.ts'
@@ -13,6 +14,7 @@ import {
 } from '../iceberg/commit.ts'
 import { dataFile } from '../iceberg/data-file.ts'
 import { objectUri, tableLocation } from '../iceberg/location.ts'
+import { asField } from '../iceberg/schema.ts'
 import { first } from '../storage/store.ts'
 import type { TableDeps } from './core.ts'
 import type { FamilyRow } from './ensure.ts'
@@ -149,12 +151,13 @@ export class Intents {
 
   #append(context: CommitContext, family: FamilyRow, intent: Intent, puts: { key: string; parquet: Uint8Array }[]): CommitPlan {
     const { store, bucket } = this.#deps
-    const jobs = store.all<{ job: JobId; attempt: number; partition: string | null }>(
-      'SELECT job, attempt, partition FROM results LEFT JOIN schemas ON schemas.id = schema_id WHERE batch = ? ORDER BY arrived, job',
+    const jobs = store.all<{ job: JobId; attempt: number; schema: string | null; partition: string | null }>(
+      'SELECT job, attempt, schema, partition FROM results LEFT JOIN schemas ON schemas.id = schema_id WHERE batch = ? ORDER BY arrived, job',
       String(intent.snapshot),
     )
     const appended: Appended[] = []
-    for (const { job, attempt, partition } of jobs) {
+    for (const { job, attempt, schema, partition } of jobs) {
+      const own = schema === null ? [] : (JSON.parse(schema) as ResultSchema).columns.map(asField).filter((field) => field !== null)
       const wished = partition === null ? [] : (JSON.parse(partition) as number[])
       for (const row of store.all<{ n: number; file: string; parquet: Uint8Array | null }>(
         'SELECT n, file, parquet FROM files WHERE job = ? ORDER BY n',
@@ -166,7 +169,7 @@ export class Intents {
         // A file without rows says nothing, and some readers stumble over it; it is kept for `result.parquet` only.
         if (file.rows === 0) continue
         const origin = { tenant: family.tenant, job, path: objectUri(bucket, key) }
-        appended.push({ job, attempt, ...dataFile(origin, file, family.columns.fields, wished) })
+        appended.push({ job, attempt, ...dataFile(origin, file, family.columns.fields, own, wished) })
       }
     }
     return planAppend(context, jobs, appended)

@@ -2,6 +2,7 @@ import type { Column, ResultSchema } from '../contract/columns.ts'
 import { dataKey } from '../contract/keys.ts'
 import type { Manifest } from '../contract/manifests.ts'
 import { asField, leaves } from '../iceberg/schema.ts'
+import { partitionValue } from '../iceberg/single-value.ts'
 import { first, type Store } from '../storage/store.ts'
 import type { FamilyRow } from './ensure.ts'
 
@@ -35,6 +36,8 @@ export const judge = (store: Store, family: FamilyRow, { manifest, inline_parque
     if (file.key !== dataKey(manifest.tenant, manifest.family, manifest.job, manifest.attempt, file.n))
       return `file ${file.n} does not lie where attempt ${manifest.attempt} of ${manifest.job} writes`
   }
+  const undated = manifest.files.find((file) => typeof partitionValue('date', file.run_date) !== 'number')
+  if (undated) return `file ${undated.n} has run_date ${JSON.stringify(undated.run_date)}, which is not a date`
   const rows = manifest.files.reduce((sum, file) => sum + file.rows, 0)
   if (rows !== manifest.rows) return `its files have ${rows} rows, but the manifest says ${manifest.rows}`
   if (manifest.inline && manifest.files.length > 0) {
