@@ -139,11 +139,16 @@ describe('normal form', () => {
 test('types of the answer: sums keep their digits, averages are doubles', () => {
   const slice = structured({
     group: ['region'],
-    select: ['region', { fn: 'count' }, { fn: 'sum', col: 'n' }, { fn: 'sum', col: 'amount' }, { fn: 'sum', col: 'ratio' }].concat([
+    select: [
+      'region',
+      { fn: 'count' },
+      { fn: 'sum', col: 'n' },
+      { fn: 'sum', col: 'amount' },
+      { fn: 'sum', col: 'ratio' },
       { fn: 'avg', col: 'id' },
       { fn: 'min', col: 'at' },
       { fn: 'count_distinct', col: 'key', as: 'keys' },
-    ]),
+    ],
   })
   expect(outputColumns(slice, COLUMNS)).toEqual([
     { id: 5, name: 'region', type: 'string' },
