@@ -241,7 +241,10 @@ export class LinkObject extends DurableObject<Env> {
       else if (kind === 'grace') {
         setTimer(store, 'grace', row.session, now + 5_000)
         if (row.connected) clearTimer(store, 'grace', row.session)
-        else await endSession(this.#context, row, 'The connection to the node was lost.')
+        else {
+          const returned = (): boolean => currentSession(this.#context)?.connected === 1
+          await endSession(this.#context, row, 'The connection to the node was lost.', returned)
+        }
       } else await this.#renew(now)
     }
     this.#arm()

@@ -12,6 +12,8 @@ export interface LinkMemory {
   free: number
   /** What the pool believes of `free`. */
   told: number | null
+  /** Ends when the pool has answered all that it was told. */
+  telling: Promise<void>
   /** The node has said since its hello what it can hold, and does not drain: it belongs into the pool. */
   joined: boolean
   /** Offers may ride on a completion's answer: the pool saw one ready lane only. */
@@ -26,6 +28,7 @@ export interface LinkMemory {
 export const newMemory = (): LinkMemory => ({
   free: 0,
   told: null,
+  telling: Promise.resolve(),
   joined: false,
   ride: false,
   lanes: new Map(),
@@ -196,16 +199,23 @@ export const reportTo = async (
   await telling(memory, (free) => context.pool(row.pool).report({ node: row.node, session: row.session, free, drained, unsuitable }))
 }
 
-/** What the pool was told counts as unknown when it did not answer. */
+/**
+ * One message to the pool at a time, for an older number that overtakes a newer one would take slots away. What the pool
+ * was told counts as unknown when it did not answer.
+ */
 const telling = async (memory: LinkMemory, tell: (free: number) => Promise<void>): Promise<void> => {
-  const { free } = memory
-  memory.told = free
-  try {
-    await tell(free)
-  } catch (reason) {
-    memory.told = null
-    throw reason
-  }
+  const turn = memory.telling.then(async () => {
+    const { free } = memory
+    memory.told = free
+    try {
+      await tell(free)
+    } catch (reason) {
+      memory.told = null
+      throw reason
+    }
+  })
+  memory.telling = turn.catch(() => undefined)
+  await turn
 }
 
 /** Enters the node into its pool with all the room it has, whatever the pool believed before. */

@@ -56,14 +56,26 @@ export const socketLost = async (context: LinkContext): Promise<void> => {
   await context.pool(row.pool).leave(row.node, row.session)
 }
 
-/** The session is over for good: every ledger that it touched gives its work to others. Repeated until all have heard. */
-export const endSession = async (context: LinkContext, row: SessionRow, reason: string): Promise<void> => {
+/**
+ * The session is over for good: every ledger that it touched gives its work to others. Repeated until all have heard.
+ * `returned` answers true when the node has come back in the same session meanwhile: then it is not over after all, and
+ * nothing that its hello has written may be taken away. What a ledger has ended by then, it says in its answer to hello.
+ */
+export const endSession = async (
+  context: LinkContext,
+  row: SessionRow,
+  reason: string,
+  returned: () => boolean = () => false,
+): Promise<void> => {
   for (const tenant of knownLedgers(context)) {
     await context.ledger(tenant).endSession(row.session, reason)
+    if (returned()) return
     context.store.run('DELETE FROM ledgers WHERE tenant = ?', tenant)
   }
   await context.directory.gone(row.node, row.session)
+  if (returned()) return
   await context.pool(row.pool).leave(row.node, row.session)
+  if (returned()) return
   context.store.transaction(() => {
     context.store.run('DELETE FROM session WHERE session = ?', row.session)
     clearTimer(context.store, 'grace', row.session)

@@ -69,7 +69,8 @@ export const within = async <T>(surroundings: Ambient, body: () => Promise<T>): 
   const real = { now: Date.now, warn: console.warn }
   const before = Object.keys(REPLACED).map((name) => [name, Object.getOwnPropertyDescriptor(globalThis, name)] as const)
   current = surroundings
-  for (const [name, value] of Object.entries(REPLACED)) Object.defineProperty(globalThis, name, { value, configurable: true, writable: true })
+  for (const [name, value] of Object.entries(REPLACED))
+    Object.defineProperty(globalThis, name, { value, configurable: true, writable: true })
   Date.now = wallNow
   console.warn = (text: unknown) => ambient().warn(String(text))
   try {

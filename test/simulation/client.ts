@@ -111,7 +111,12 @@ export class Clients {
           // A socket may repeat the backlog's end: registration and backlog are one turn, so it does not.
           if (event.seq !== expected) reading.faults.push(`expected event ${expected}, got ${event.seq}`)
           reading.events.push(event)
-          if (event.publication === 'published' || event.publication === 'rejected' || event.state === 'failed' || event.state === 'cancelled')
+          if (
+            event.publication === 'published' ||
+            event.publication === 'rejected' ||
+            event.state === 'failed' ||
+            event.state === 'cancelled'
+          )
             reading.ended = true
           if (!reading.ended) return
           socket.client.close()

@@ -81,7 +81,13 @@ const play = async (seed: number, world: World): Promise<Told> => {
   const both = [KNOWN, LATE]
   const nodes = [
     { name: 'n1', slots: chance.between(1, 3), queues: null, tenants: ['*'], tasks: both },
-    { name: 'n2', slots: chance.between(1, 2), queues: chance.happens(0.3) ? ['fast'] : null, tenants: ['*'], tasks: chance.happens(0.2) ? [LATE] : both },
+    {
+      name: 'n2',
+      slots: chance.between(1, 2),
+      queues: chance.happens(0.3) ? ['fast'] : null,
+      tenants: ['*'],
+      tasks: chance.happens(0.2) ? [LATE] : both,
+    },
     { name: 'n3', slots: chance.between(1, 2), queues: null, tenants: chance.happens(0.3) ? ['bolt'] : ['*'], tasks: both },
   ].map((settings) => new SimulatedNode(world, settings, runs))
   for (const node of nodes) schedule.after(chance.between(0, 200), () => node.start())
@@ -113,7 +119,8 @@ const play = async (seed: number, world: World): Promise<Told> => {
     if (job === null) return
     world.note(`taken ${job}`)
     if (chance.happens(0.3)) void clients.read(tenant, job)
-    if (chance.happens(0.25)) schedule.after(chance.pick([0, 5, 50, 500, 5_000]) + chance.between(0, 20), () => void clients.cancel(tenant, job))
+    if (chance.happens(0.25))
+      schedule.after(chance.pick([0, 5, 50, 500, 5_000]) + chance.between(0, 20), () => void clients.cancel(tenant, job))
     if (chance.happens(0.25)) schedule.after(chance.between(0, 10_000), () => void clients.remove(tenant, job))
   }
   for (let left = chance.between(2, 7); left > 0; left--) schedule.after(chance.between(0, storm), () => void oneJob())
@@ -126,8 +133,16 @@ const play = async (seed: number, world: World): Promise<Told> => {
   incident(weather.nodeCrashes, () => chance.pick(nodes).kill(restart()))
   incident(weather.drains, () => chance.pick(nodes).drain(chance.pick([0, 1, 10]), restart()))
   incident(weather.edgeCrashes, () => world.crash())
-  incident(weather.objectResets, () => world.reset(chance.pick([...world.places.values()])))
-  incident(weather.clockJumps, () => world.jump(chance.pick([-90_000, -5_000, 5_000, 90_000, 400_000])))
+  incident(weather.objectResets, () => {
+    if (world.places.size > 0) world.reset(chance.pick([...world.places.values()]))
+  })
+  let setBack = 0
+  incident(weather.clockJumps, () => {
+    const ms = chance.pick([-90_000, -5_000, 5_000, 90_000, 400_000])
+    // Whatever is due at an hour comes that much later.
+    setBack += Math.max(0, -ms)
+    world.jump(ms)
+  })
   const every = (ms: number, happen: () => void): void => {
     schedule.after(ms, () => {
       happen()
@@ -157,8 +172,8 @@ const play = async (seed: number, world: World): Promise<Told> => {
   }
   await until(storm, () => false)
   const settled = (): boolean => clients.open === 0 && stuck(world, tenants).length === 0
-  if (await until(CALM_LIMIT_MS, settled)) {
-    await until(SETTLE_MS, () => false)
+  if (await until(CALM_LIMIT_MS + setBack, settled)) {
+    await until(SETTLE_MS + setBack, () => false)
     // Whoever submits now must be served at once, on every lane: a slot or an announcement that was lost would show.
     const probes: Promise<string | null>[] = []
     for (const tenant of tenants)
@@ -166,7 +181,11 @@ const play = async (seed: number, world: World): Promise<Told> => {
     void Promise.all(probes).then((jobs) => world.note(`probes ${jobs.join()}`))
     if (!(await until(PROBE_LIMIT_MS, settled))) violations.push(...stuck(world, tenants).map((what) => `not served at once: ${what}`))
     else await until(5_000, () => false)
-  } else violations.push(...stuck(world, tenants).map((what) => `never ended: ${what}`), ...(clients.open > 0 ? [`${clients.open} clients wait`] : []))
+  } else
+    violations.push(
+      ...stuck(world, tenants).map((what) => `never ended: ${what}`),
+      ...(clients.open > 0 ? [`${clients.open} clients wait`] : []),
+    )
   clients.over = true
   violations.push(...check(world, tenants, clients, nodes, runs))
   return {

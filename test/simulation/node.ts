@@ -1,5 +1,5 @@
-import { AgentCore, capacityOf, type Effect, keyOf, type Outcome } from '../../compute/agent/core.ts'
 import { announceMessages } from '../../compute/agent/announce.ts'
+import { AgentCore, capacityOf, type Effect, keyOf, type Outcome } from '../../compute/agent/core.ts'
 import { Requests } from '../../compute/agent/requests.ts'
 import type { ResultSchema } from '../../edge/contract/columns.ts'
 import { type Lease, NODE_PROTOCOL_VERSION, type Offer, ToNode } from '../../edge/contract/node.ts'
@@ -118,7 +118,10 @@ export class SimulatedNode {
     const socket = this.#life?.socket
     if (!socket) return
     this.#note('loses its connection')
-    socket.breaks(chance.happens(0.2) ? chance.between(5_000, 40_000) : chance.between(1, 500), chance.between(1, chance.pick([50, 3_000, 30_000])))
+    socket.breaks(
+      chance.happens(0.2) ? chance.between(5_000, 40_000) : chance.between(1, 500),
+      chance.between(1, chance.pick([50, 3_000, 30_000])),
+    )
   }
 
   /** A deploy: no new work, what runs goes on for a while, the rest goes back; then the process starts anew. */
@@ -165,7 +168,16 @@ export class SimulatedNode {
       life.socket = socket
       socket.client.attach({ message: (text) => this.#received(life, socket, text), closed: () => this.#lost(life, socket) })
       const { slots, queues } = this.settings
-      const hello = { type: 'hello', version: NODE_PROTOCOL_VERSION, session: life.session, name, slots, queues, labels: {}, engines: ['duckdb'] }
+      const hello = {
+        type: 'hello',
+        version: NODE_PROTOCOL_VERSION,
+        session: life.session,
+        name,
+        slots,
+        queues,
+        labels: {},
+        engines: ['duckdb'],
+      }
       socket.client.send(JSON.stringify({ ...hello, holding: life.core.holding() }))
     })
   }
@@ -194,6 +206,7 @@ export class SimulatedNode {
   #received(life: Life, socket: EdgeSocket, text: string): void {
     if (!life.alive || life.socket !== socket) return
     const message = ToNode.parse(JSON.parse(text))
+    this.#world.detail(() => `${this.settings.name} hears ${text.slice(0, 200)}`)
     switch (message.type) {
       case 'welcome': {
         life.welcomed = true
@@ -293,7 +306,10 @@ export class SimulatedNode {
     })
     void this.#work(life, offer, stop.signal).then(finish, (fault: unknown) => {
       if (stop.signal.aborted) return
-      finish({ kind: 'fail', failure: { code: 'internal', message: fault instanceof Error ? fault.message : String(fault), class: 'internal' } })
+      finish({
+        kind: 'fail',
+        failure: { code: 'internal', message: fault instanceof Error ? fault.message : String(fault), class: 'internal' },
+      })
     })
   }
 
@@ -308,7 +324,8 @@ export class SimulatedNode {
     const never = new Promise<never>(() => {})
     const progress = (phase: string, percent: number | null): void => {
       const { tenant, job, attempt } = offer
-      if (life.welcomed) life.socket?.client.send(JSON.stringify({ type: 'progress', tenant, job, attempt, phase, percent, rows: null, engine: 'duckdb' }))
+      if (life.welcomed)
+        life.socket?.client.send(JSON.stringify({ type: 'progress', tenant, job, attempt, phase, percent, rows: null, engine: 'duckdb' }))
     }
     progress('planning', null)
     const schema = offer.schema ?? (await life.requests.schema(offer, [{ name: 'n', type: 'long' }], signal))
@@ -320,7 +337,14 @@ export class SimulatedNode {
     if (ending === 'sql') return { kind: 'fail', failure: { code: 'sql_error', message: 'no such column', class: 'sql' } }
     if (ending === 'lost' && chance.happens(0.5))
       return { kind: 'fail', failure: { code: 'source_lost', message: 'the source went away', class: 'lost' } }
-    const file = { n: 0, bytes: PARQUET.length, sha256: 'b'.repeat(64), rows: ending === 'empty' ? 0 : 1, run_date: offer.run_date, split_offsets: [4] }
+    const file = {
+      n: 0,
+      bytes: PARQUET.length,
+      sha256: 'b'.repeat(64),
+      rows: ending === 'empty' ? 0 : 1,
+      run_date: offer.run_date,
+      split_offsets: [4],
+    }
     const { tenant, job, attempt } = offer
     if (ending === 'large') {
       const [put] = await life.requests.grant(offer, [{ kind: 'data', n: 0, bytes: file.bytes, sha256: file.sha256 }], signal)
@@ -333,7 +357,12 @@ export class SimulatedNode {
         await this.#sleep(200)
       }
     }
-    return { kind: 'complete', item: JSON.stringify(completion({ tenant, job, attempt }, schema, { ...file, stats: fakeStats(schema, file.rows) }, ending !== 'large')) }
+    return {
+      kind: 'complete',
+      item: JSON.stringify(
+        completion({ tenant, job, attempt }, schema, { ...file, stats: fakeStats(schema, file.rows) }, ending !== 'large'),
+      ),
+    }
   }
 
   /** The Worker's route for a node's objects (edge/http/nodes.ts): the grant, the lease, then the write-once put. */

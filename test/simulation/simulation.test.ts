@@ -26,6 +26,7 @@ test('one history', async () => {
   let steps = 0
   let bad = 0
   for (let seed = from; seed < from + count; seed++) {
+    if (process.env.SCARAB_TICK) (await import('node:fs')).writeFileSync('/tmp/tick', String(seed))
     const told = await tell(seed)
     steps += told.steps
     if (told.violations.length > 0) {

@@ -51,6 +51,7 @@ export class EdgeSocket {
     close: (): void => {
       if (this.#closing || this.#edgeKnows) return
       this.#closing = true
+      this.server.readyState = 2
       // Nobody answers on a dead connection: the platform gives up.
       if (this.#broken) this.#schedule.after(10_000, () => this.#edgeLearns())
       // The client answers the close; then the edge's close handler runs.
@@ -61,6 +62,8 @@ export class EdgeSocket {
         this.#toEdge(() => this.#edgeLearns())
       })
     },
+    /** Open, or closing (RFC 6455's states as the platform numbers them). */
+    readyState: 1,
     serializeAttachment: (value: unknown): void => {
       this.#attachment = JSON.stringify(value)
     },

@@ -9,9 +9,9 @@ import { Bucket } from './bucket.ts'
 import type { Chance } from './chance.ts'
 import { borrow, type Database, giveBack } from './database.ts'
 import { DirectoryDouble } from './directory.ts'
-import { LEDGER_TRACE } from './trace.ts'
 import { type Planned, Schedule } from './schedule.ts'
 import { EdgeSocket } from './sockets.ts'
+import { LEDGER_TRACE } from './trace.ts'
 import type { Weather } from './weather.ts'
 
 export type Kind = 'DIRECTORY' | 'LEDGER' | 'POOL' | 'LINK' | 'CATALOG' | 'TABLE'
@@ -84,6 +84,7 @@ export class World {
   /** The process is down until this virtual instant. */
   downUntil = 0
   crashes = 0
+  readonly verbose = process.env.SCARAB_LOG === '2'
   #life = 0
   #timers = new Map<number, Planned>()
   #nextTimer = 1
@@ -131,6 +132,11 @@ export class World {
 
   note(text: string): void {
     this.log.push(`${Math.floor(this.schedule.now)} ${text}`)
+  }
+
+  /** What only somebody who looks for a cause wants to read. */
+  detail(text: () => string): void {
+    if (this.verbose) this.note(`  ${text()}`)
   }
 
   latency(): number {
@@ -293,8 +299,9 @@ export class World {
     const instance = this.#wake(place)
     instance.busy++
     instance.lastUsed = this.schedule.now
+    this.detail(() => `${place.kind} ${place.name} ${method} ${JSON.stringify(args).slice(0, 300)}`)
     try {
-      while (instance.gate) await instance.gate
+      while (instance.gate !== null) await instance.gate
       if (!instance.alive) return await new Promise(() => {})
       const found = instance.object[method]
       if (!found) throw new Error(`${place.kind} has no method ${method}`)
