@@ -84,7 +84,40 @@ export const cellReader = (data: Data): Reader => {
 const micros = (value: unknown, unit: number): bigint => {
   const perSecond = UNITS_PER_SECOND[unit] ?? 1n
   const count = toBigInt(value)
+  if (perSecond === 1_000_000n) return count
   return perSecond > 1_000_000n ? count / (perSecond / 1_000_000n) : count * (1_000_000n / perSecond)
+}
+
+/** Most text is ASCII: then one decoding serves all cells, and a cell is a stretch of it. */
+const textReader = ({ values, valueOffsets, length }: Data, bytesAt: (index: number) => Uint8Array): Reader => {
+  const begin = toNumber(valueOffsets[0])
+  const end = toNumber(valueOffsets[length])
+  const all = UTF8.decode(values.subarray(begin, end))
+  return all.length === end - begin
+    ? (index) => all.slice(toNumber(valueOffsets[index]) - begin, toNumber(valueOffsets[index + 1]) - begin)
+    : (index) => UTF8.decode(bytesAt(index))
+}
+
+const MICROS_PER_DAY_NUMBER = 86_400_000_000
+
+/** Rows that follow each other often share their day, and most moments fit a double exactly: BigInt is for the rest. */
+const momentReader = (at: (index: number) => bigint, zoned: boolean): Reader => {
+  let known = Number.NaN
+  let date = ''
+  return (index) => {
+    const exact = at(index)
+    const count = Number(exact)
+    if (!Number.isSafeInteger(count)) return timestampText(exact, zoned)
+    const days = Math.floor(count / MICROS_PER_DAY_NUMBER)
+    if (days !== known) {
+      known = days
+      date = dateText(days)
+    }
+    const rest = count - days * MICROS_PER_DAY_NUMBER
+    const seconds = Math.floor(rest / 1_000_000)
+    const clock = `${pad(Math.floor(seconds / 3600), 2)}:${pad(Math.floor(seconds / 60) % 60, 2)}:${pad(seconds % 60, 2)}`
+    return `${date}T${clock}.${pad(rest % 1_000_000, 6)}${zoned ? 'Z' : ''}`
+  }
 }
 
 const validReader = (data: Data): Reader => {
@@ -98,7 +131,7 @@ const validReader = (data: Data): Reader => {
     return type.bitWidth === 32 && !type.isSigned ? (index) => String(values[index]) : (index) => toNumber(values[index])
   }
   if (DataType.isFloat(type)) return (index) => floatCell(toNumber(values[index]))
-  if (DataType.isUtf8(type) || DataType.isLargeUtf8(type)) return (index) => UTF8.decode(bytesAt(index))
+  if (DataType.isUtf8(type) || DataType.isLargeUtf8(type)) return textReader(data, bytesAt)
   if (DataType.isBinary(type) || DataType.isLargeBinary(type)) return (index) => base64(bytesAt(index))
   if (DataType.isFixedSizeBinary(type)) return (index) => base64(values.subarray(index * type.byteWidth, (index + 1) * type.byteWidth))
   if (DataType.isDecimal(type)) {
@@ -114,7 +147,7 @@ const validReader = (data: Data): Reader => {
   if (DataType.isTime(type)) return (index) => timeText(micros(values[index], type.unit))
   if (DataType.isTimestamp(type)) {
     const zoned = type.timezone !== null && type.timezone !== undefined && type.timezone !== ''
-    return (index) => timestampText(micros(values[index], type.unit), zoned)
+    return momentReader((index) => micros(values[index], type.unit), zoned)
   }
   if (DataType.isDictionary(type)) {
     const chunks = data.dictionary?.data ?? []

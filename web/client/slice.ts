@@ -126,7 +126,7 @@ class OpenSlice implements Slice {
   async view(spec: ViewSpec, options: QueryOptions = {}): Promise<View> {
     if (this.#copy !== null) return this.#copy.view(spec, options)
     const plain = spec.sql === undefined && !spec.where?.length && !spec.order?.length && !spec.group?.length && spec.select === undefined
-    if (plain) {
+    if (plain && this.#mode === 'preview') {
       const rest = (): Promise<View> => (this.#document.inline ? this.#inlineView() : this.#remote(spec, options))
       return previewView(this.columns, this.#document.first_rows, this.rowCount, rest)
     }
@@ -156,12 +156,15 @@ class OpenSlice implements Slice {
   async exportCsv(spec: ViewSpec, options: QueryOptions & { onProgress?: (rows: number) => void } = {}): Promise<Blob> {
     const parts: BlobPart[] = []
     let count = 0
+    let breath = performance.now()
     const take = async (rows: Cell[][]): Promise<void> => {
       parts.push(csvRows(rows))
       count += rows.length
       options.onProgress?.(count)
-      // A long export must not freeze the page.
+      // A long export must not freeze the page, and a pause for each of its batches would take longer than the rest.
+      if (performance.now() - breath < 30) return
       await new Promise((resolve) => setTimeout(resolve))
+      breath = performance.now()
     }
     const copy = this.#copy
     if (copy !== null) {

@@ -14,9 +14,10 @@ import { stateWord } from './icons.tsx'
 import { isLive, putJob } from './library.ts'
 import { announce } from './parts/announce.tsx'
 import { client } from './session.ts'
+import type { Source } from './view-state.ts'
 
 /** One job as its place sees it: followed while it runs, opened when it is done. */
-export const openJobSession = (id: string, source: 'parquet' | null) => {
+export const openJobSession = (id: string, source: Source | null) => {
   const stop = new AbortController()
   const job = signal<Job | null>(null)
   const events = signal<JobEvent[]>([])
@@ -44,7 +45,10 @@ export const openJobSession = (id: string, source: 'parquet' | null) => {
     if (document.value !== null) return
     try {
       const found = await client.result(id, stop.signal)
-      const opened = await client.openResult(found, { signal: stop.signal, ...(source === null ? {} : { source }) })
+      const opened = await client.openResult(found, {
+        signal: stop.signal,
+        ...(source === 'parquet' ? { source } : source === 'server' ? { mode: 'remote' } : {}),
+      })
       opened.on((event) => {
         if (event.type === 'progress') copying.value = event.progress
         else if (event.type === 'error') copyError.value = event.error
@@ -58,6 +62,8 @@ export const openJobSession = (id: string, source: 'parquet' | null) => {
       batch(() => {
         document.value = found
         slice.value = opened
+        // It may have settled before anybody could listen.
+        mode.value = opened.mode
       })
     } catch (thrown) {
       if (!isAbort(thrown) && !stop.signal.aborted) resultError.value = asError(thrown)

@@ -1,13 +1,16 @@
 import type { Filter, FilterOp, ViewSpec } from '../client/wire.ts'
 
+/** Where rows come from when somebody says so: `parquet`, the result's own files instead of the pack; `server`, no copy at all. */
+export type Source = 'parquet' | 'server'
+const isSource = (text: string | null): text is Source => text === 'parquet' || text === 'server'
+
 /** What a person has made of a result; the address bar holds all of it. */
 export interface ViewState {
   where: Filter[]
   order: string[]
   group: string[]
   sql: string | null
-  /** `parquet`: load the result's own files instead of the pack. */
-  source: 'parquet' | null
+  source: Source | null
 }
 
 export const EMPTY_VIEW: ViewState = { where: [], order: [], group: [], sql: null, source: null }
@@ -33,13 +36,15 @@ const readFilter = (text: string): Filter | null => {
   return Array.isArray(value) && value.every(isScalar) ? { col, op, value } : null
 }
 
+const sourceOf = (text: string | null): Source | null => (isSource(text) ? text : null)
+
 /** The view of an address. What cannot be read is left out: an old or damaged link still opens the result. */
 export const readView = (query: URLSearchParams): ViewState => ({
   where: query.getAll('where').flatMap((text) => readFilter(text) ?? []),
   order: query.getAll('order').filter((text) => text !== '' && text !== '-'),
   group: query.getAll('group').filter((text) => text !== ''),
   sql: query.get('sql') || null,
-  source: query.get('source') === 'parquet' ? 'parquet' : null,
+  source: sourceOf(query.get('source')),
 })
 
 export const writeView = (view: ViewState): URLSearchParams => {

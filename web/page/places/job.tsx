@@ -115,9 +115,7 @@ const SourceOfTruth = ({ session }: { session: JobSession }): JSX.Element => {
   const about = {
     preview: 'The first rows, as the job left them. The local copy is on its way.',
     remote:
-      failed === null
-        ? 'The server answers each question: this result is too large for a local copy.'
-        : `The server answers each question: ${failed.message}`,
+      failed === null ? 'The server answers each question: there is no local copy.' : `The server answers each question: ${failed.message}`,
     local: 'Everything is computed in this browser; nothing is asked of the server.',
   }[mode]
   return (
