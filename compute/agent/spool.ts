@@ -1,4 +1,4 @@
-import { mkdir, rm } from 'node:fs/promises'
+import { mkdir, rm, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Lease } from '../../edge/contract/node.ts'
 
@@ -17,10 +17,13 @@ export const openSpool = async (root: string): Promise<Spool> => {
   return {
     open: async (lease) => {
       const folder = folderOf(lease)
-      await rm(folder, { recursive: true, force: true })
       await mkdir(folder, { mode: 0o700 })
       return folder
     },
-    drop: (lease) => rm(folderOf(lease), { recursive: true, force: true }),
+    drop: async (lease) => {
+      const folder = folderOf(lease)
+      // Most folders of small results are empty: one call instead of a walk.
+      await rmdir(folder).catch(() => rm(folder, { recursive: true, force: true }))
+    },
   }
 }

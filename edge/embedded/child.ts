@@ -8,6 +8,8 @@ const LONGEST_PAUSE_MS = 10_000
 const STEADY_MS = 30_000
 /** What a drained child gets beyond its drain time before it is killed. */
 const KILL_AFTER_MS = 2_000
+/** So much of what a child said last is kept for the report of its death. */
+const MAX_WORDS = 2_000
 
 export interface SupervisedChild {
   pid(): number | null
@@ -22,7 +24,7 @@ export interface ChildOptions {
   args: string[]
   env: Record<string, string | undefined>
   log: string
-  /** Told at every death that was not asked for, with the last line it said on stderr. */
+  /** Told at every death that was not asked for, with the last line it said on stderr; `pauseMs` is infinite when it is not started again. */
   died(why: string, pauseMs: number): void
   /** Exit codes after which starting again makes no sense. */
   finalCodes?: number[]
@@ -39,15 +41,14 @@ export const supervise = (options: ChildOptions): SupervisedChild => {
 
   const start = (): void => {
     const began = Date.now()
-    let lastLine = ''
+    let words = ''
     let settled = false
     const born = spawn(options.command, options.args, { stdio: ['pipe', 'pipe', 'pipe'], env: options.env, detached: true })
     child = born
     born.stdout?.pipe(log, { end: false })
     born.stderr?.pipe(log, { end: false })
     born.stderr?.on('data', (bytes: Buffer) => {
-      const lines = bytes.toString('utf8').trim().split('\n')
-      lastLine = lines.at(-1) || lastLine
+      words = (words + bytes.toString('utf8')).slice(-MAX_WORDS)
     })
     const ended = (why: string, code: number | null): void => {
       if (settled) return
@@ -56,7 +57,9 @@ export const supervise = (options: ChildOptions): SupervisedChild => {
       if (stopping) return
       const final = code !== null && options.finalCodes?.includes(code) === true
       if (Date.now() - began > STEADY_MS) pause = FIRST_PAUSE_MS
-      options.died(lastLine ? `${why}: ${lastLine}` : why, final ? Number.POSITIVE_INFINITY : pause)
+      // What it said before it gave up is for a person to read; else the last line is enough.
+      const said = final ? words.trim() : (words.trim().split('\n').at(-1) ?? '')
+      options.died(said === '' ? why : final ? said : `${why}: ${said}`, final ? Number.POSITIVE_INFINITY : pause)
       if (final) return
       timer = setTimeout(start, pause)
       pause = Math.min(pause * 2, LONGEST_PAUSE_MS)

@@ -16,8 +16,8 @@ export interface Settings {
   state: string
   /** 0 asks for a free one. */
   port: number
-  /** Absolute folders of task files. */
-  tasks: string[]
+  /** Absolute folders of task files; null leaves them to the node's configuration, or to `tasks`. */
+  tasks: string[] | null
   /** The node's TOML file, absolute. */
   config: string | null
   demo: boolean
@@ -34,15 +34,18 @@ const number = (name: string, text: string | undefined, fallback: number, max: n
   return value
 }
 
+const foldersOf = (list: string): string[] =>
+  list
+    .split(/[:,]/)
+    .map((folder) => folder.trim())
+    .filter((folder) => folder !== '')
+    .map((folder) => resolve(folder))
+
 /** Throws `StartFault`. Relative paths start at the working folder, which under npm is the repository. */
 export const readSettings = (env: Record<string, string | undefined>): Settings => ({
   state: resolve(env.SCARAB_STATE || join(ROOT, '.scarab')),
   port: number('SCARAB_PORT', env.SCARAB_PORT, DEFAULT_PORT, 65_535),
-  tasks: (env.SCARAB_TASKS || join(ROOT, 'tasks'))
-    .split(/[:,]/)
-    .map((folder) => folder.trim())
-    .filter((folder) => folder !== '')
-    .map((folder) => resolve(folder)),
+  tasks: env.SCARAB_TASKS ? foldersOf(env.SCARAB_TASKS) : null,
   config: env.SCARAB_CONFIG ? resolve(env.SCARAB_CONFIG) : null,
   demo: env.SCARAB_DEMO !== '0',
   drainSeconds: number('SCARAB_DRAIN_SECONDS', env.SCARAB_DRAIN_SECONDS, DEFAULT_DRAIN_SECONDS, MAX_DRAIN_SECONDS),

@@ -5,7 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
+import { JobEvent } from '../contract/events.ts'
 import { Job } from '../contract/jobs.ts'
+import { readEvents } from './events.ts'
 import { processesOf } from './processes.ts'
 import { ROOT } from './runtimes.mjs'
 
@@ -29,6 +31,9 @@ beforeAll(() => {
   root = mkdtempSync(join(tmpdir(), 'scarab-start-'))
   mkdirSync(join(root, 'tasks'))
   writeFileSync(join(root, 'tasks/answer.sql'), '-- name: answer\n-- db: duckdb\nSELECT 42 AS answer;\n')
+  // Would run for hours: only a stop ends it.
+  const forever = 'SELECT sum(a.range * b.range) AS s FROM range(1000000) a, range(10000000) b'
+  writeFileSync(join(root, 'tasks/slow.sql'), `-- name: slow\n-- db: duckdb\n${forever};\n`)
 })
 afterAll(() => rmSync(root, { recursive: true, force: true }))
 afterEach(async () => {
@@ -98,6 +103,19 @@ const submit = async (origin: string): Promise<Job> => {
   return Job.parse(await answer.json())
 }
 
+/** Submits the endless job and waits until it runs. */
+const submitSlow = async (origin: string): Promise<Job> => {
+  const answer = await ask(origin, '/v1/tasks/slow/jobs', { method: 'POST', body: '{}' })
+  const job = Job.parse(await answer.json())
+  const events = await ask(origin, `/v1/jobs/${job.id}/events`)
+  if (!events.body) throw new Error('no events')
+  for await (const { data } of readEvents(events.body)) {
+    const event = JobEvent.safeParse(JSON.parse(data))
+    if (event.success && event.data.state === 'running') break
+  }
+  return job
+}
+
 describe('npm start', () => {
   test('serves, keeps its state over a restart, and ends with 0 on SIGTERM', async () => {
     state = join(root, 'restart')
@@ -113,6 +131,44 @@ describe('npm start', () => {
     const second = await start()
     const again = await fetch(`${second.origin}/v1/jobs/${job.id}`, { headers: { authorization: `Bearer ${before}` } })
     expect(Job.parse(await again.json()).state).toBe('succeeded')
+  })
+
+  test('a drain gives a running job its seconds, then hands it back without burning a try', async () => {
+    state = join(root, 'drain')
+    const first = await start({ SCARAB_DRAIN_SECONDS: '1' })
+    const job = await submitSlow(first.origin)
+    const asked = Date.now()
+    first.process.kill('SIGTERM')
+    expect(await first.exit).toBe(0)
+    expect(Date.now() - asked).toBeGreaterThanOrEqual(1_000)
+    expect(Date.now() - asked).toBeLessThan(15_000)
+
+    const second = await start({ SCARAB_DRAIN_SECONDS: '0' })
+    const events = await ask(second.origin, `/v1/jobs/${job.id}/events`)
+    if (!events.body) throw new Error('no events')
+    const states: string[] = []
+    for await (const { data } of readEvents(events.body)) {
+      const event = JobEvent.safeParse(JSON.parse(data))
+      if (event.success) states.push(`${event.data.state} ${event.data.attempt ?? ''}`)
+      if (states.at(-1) === 'running 2') break
+    }
+    const again = Job.parse(await (await ask(second.origin, `/v1/jobs/${job.id}`)).json())
+    expect(again).toMatchObject({ state: 'running', attempt: 2, tries: 1 })
+  })
+
+  test('a second Ctrl-C ends everything at once', async () => {
+    state = join(root, 'impatient')
+    const one = await start({ SCARAB_DRAIN_SECONDS: '60' })
+    await submitSlow(one.origin)
+    one.process.kill('SIGINT')
+    await one.line(/^draining: running jobs get 60 s/)
+    // One key press can arrive twice by way of npm; the launcher takes for the second one what comes half a second later.
+    const asked = Date.now()
+    const press = setInterval(() => one.process.kill('SIGINT'), 100)
+    expect(await one.exit).toBe(130)
+    clearInterval(press)
+    expect(Date.now() - asked).toBeLessThan(5_000)
+    running.length = 0
   })
 
   test('a second instance on the same state is told so in one line', async () => {
@@ -141,6 +197,15 @@ describe('npm start', () => {
     expect(await unwritable.exit).toBe(1)
     expect(unwritable.lines).toHaveLength(1)
     expect(unwritable.lines[0]).toMatch(/cannot write to the state folder .* \(ENOTDIR\)/)
+  })
+
+  test('a wrong configuration of the node ends the start with its reason', async () => {
+    state = join(root, 'config')
+    writeFileSync(join(root, 'node.toml'), '[db.sales]\ntype = "oracle"\n')
+    const one = launch('start', [], { SCARAB_CONFIG: join(root, 'node.toml') })
+    expect(await one.exit).toBe(1)
+    expect(one.lines.join('\n')).toMatch(/node\.toml: db\.sales\.type: .*oracle/)
+    expect(processesOf(state)).toEqual([])
   })
 
   test('a killed node and a killed workerd come back by themselves', async () => {

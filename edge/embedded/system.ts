@@ -27,8 +27,8 @@ export interface SystemOptions {
   state: string
   /** 0 or absent: a free one. */
   port?: number
-  /** Absolute folders of task files. */
-  tasks?: string[]
+  /** Absolute folders of task files; null or absent leaves them to the node's configuration, or to `tasks`. */
+  tasks?: string[] | null
   /** The node's TOML file. */
   config?: string | null
   drainSeconds?: number
@@ -111,6 +111,10 @@ export const startSystem = async (options: SystemOptions): Promise<System> => {
   const timers: NodeJS.Timeout[] = []
   const closers: (() => Promise<void>)[] = []
   let stopping = false
+  let isReady = false
+  /** The embedded node cannot begin: then the start has failed, and waiting would not help. */
+  const { promise: noNode, reject: nodeGaveUp } = Promise.withResolvers<never>()
+  noNode.catch(() => {})
 
   try {
     if ((await endLeftovers(folder.path)) > 0) say('ended what a start before had left behind')
@@ -134,7 +138,8 @@ export const startSystem = async (options: SystemOptions): Promise<System> => {
     const launch = (name: string, tokenFile: string, one: Omit<NodeOptions, 'name'>): SupervisedChild => {
       const config = one.config === undefined ? options.config : one.config
       const args = [join(ROOT, 'compute/main.ts'), '--edge', origin, '--token-file', tokenFile, '--name', name]
-      const tasks = (one.folders ?? options.tasks ?? [join(ROOT, 'tasks')]).join(',')
+      const folders = one.folders ?? options.tasks
+      const tasks = folders ? { SCARAB_TASKS: folders.join(',') } : {}
       for (const queue of one.queues ?? []) args.push('--queue', queue)
       if (one.slots !== undefined) args.push('--slots', String(one.slots))
       if (config) args.push('--config', config)
@@ -144,7 +149,7 @@ export const startSystem = async (options: SystemOptions): Promise<System> => {
         args,
         env: {
           ...process.env,
-          SCARAB_TASKS: tasks,
+          ...tasks,
           ...options.env,
           ...one.env,
           SCARAB_DRAIN_SECONDS: String(drainSeconds),
@@ -153,7 +158,8 @@ export const startSystem = async (options: SystemOptions): Promise<System> => {
         log: join(logs, `node-${name}.log`),
         finalCodes: [NODE_GIVES_UP],
         died: (why, pauseMs) => {
-          if (pauseMs === Number.POSITIVE_INFINITY) say(`node ${name} gave up: ${why}`)
+          if (pauseMs === Number.POSITIVE_INFINITY && name === NODE_NAME && !isReady) nodeGaveUp(why.replace(/^scarab node: /, ''))
+          else if (pauseMs === Number.POSITIVE_INFINITY) say(`node ${name} gave up: ${why}`)
           else say(`node ${name} ended (${why}): starting it again in ${pauseMs / 1000} s`)
         },
       })
@@ -225,7 +231,13 @@ export const startSystem = async (options: SystemOptions): Promise<System> => {
         if (pid) killQuietly(pid)
       },
       cron: edge.cron,
-      ready: () => untilReady(origin, () => stopping),
+      ready: async () => {
+        const gaveUp = noNode.catch((why: unknown) => {
+          throw new StartFault(String(why))
+        })
+        await Promise.race([untilReady(origin, () => stopping), gaveUp])
+        isReady = true
+      },
       stop: async () => {
         end()
         await Promise.all(children.map((child) => child.stop(drainSeconds)))
