@@ -2,12 +2,14 @@ import type { JSX } from 'preact'
 import { useEffect } from 'preact/hooks'
 import { ago, duration, exactTime, plural } from '../format.ts'
 import { markOf, StateMark, stateWord } from '../icons.tsx'
-import { loadJobs, loadTasks, runMilliseconds, runsOf, tasks, tasksError } from '../library.ts'
+import { isLive, jobs, loadJobs, loadTasks, runMilliseconds, runsOf, tasks, tasksError } from '../library.ts'
 import { useClock } from '../load.ts'
 import { ErrorNotice, Notice, Skeleton } from '../parts/notice.tsx'
 import { Sparkline } from '../parts/sparkline.tsx'
 import { address } from '../route.ts'
 import { ReportForm } from './report-form.tsx'
+
+const LOOK_MILLISECONDS = 3_000
 
 const LastRun = ({ name, now }: { name: string; now: number }): JSX.Element => {
   const [last] = runsOf(name)
@@ -29,6 +31,19 @@ export const Reports = ({ chosen, query }: { chosen: string | null; query: URLSe
   useEffect(() => {
     void loadTasks()
     void loadJobs()
+    // A node that starts announces its reports a moment later, and a server that was away comes back.
+    const look = (): void => {
+      if (document.visibilityState !== 'visible') return
+      if (tasksError.value !== null || (tasks.value?.length ?? 0) === 0) void loadTasks()
+      else if (jobs.value?.some(isLive)) void loadJobs()
+    }
+    const timer = setInterval(look, LOOK_MILLISECONDS)
+    const onFocus = (): void => void loadTasks()
+    addEventListener('focus', onFocus)
+    return () => {
+      clearInterval(timer)
+      removeEventListener('focus', onFocus)
+    }
   }, [])
   const list = tasks.value
   const error = tasksError.value
