@@ -83,6 +83,11 @@ export class TestEdge {
     for (const socket of this.#sockets) socket.send(text)
   }
 
+  /** Any text at all. */
+  sendRaw(text: string): void {
+    for (const socket of this.#sockets) socket.send(text)
+  }
+
   offer(...items: Offer[]): void {
     this.send({ type: 'offers', items })
   }
