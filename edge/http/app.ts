@@ -25,7 +25,8 @@ export const app = new Hono<AppEnv>()
   .onError((error, c) => onError(error, c))
   .notFound((c) => {
     const { pathname } = new URL(c.req.url)
-    if (!API.test(pathname) && (c.req.method === 'GET' || c.req.method === 'HEAD')) return serveAsset(c)
+    // A deployment without the page has no such binding.
+    if ('ASSETS' in c.env && !API.test(pathname) && (c.req.method === 'GET' || c.req.method === 'HEAD')) return serveAsset(c)
     return onError(
       new Problem('not_found', `There is nothing at ${c.req.method} ${pathname.slice(0, 200)}. GET /openapi.json describes the API.`),
       c,
