@@ -55,7 +55,7 @@ const compressed = async (file, cacheDir, quality) => {
 
 /**
  * @param {{outdir: string, cacheDir?: string, brotliQuality?: number, minify?: boolean}} options
- * @returns {Promise<{outdir: string, files: {name: string, bytes: number}[], assets: Record<string, string>}>}
+ * @returns {Promise<{outdir: string, files: {name: string, bytes: number}[], assets: {duckdbWorker: string, duckdbWasm: string, parquetWasm: string}}>}
  */
 export const buildPage = async ({
   outdir,

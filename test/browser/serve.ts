@@ -1,5 +1,4 @@
 import { join } from 'node:path'
-// @ts-expect-error -- a plain script without types
 import { buildPage } from '../../web/build.mjs'
 import { FLIGHTS_COLUMNS, flightsSql, makeResult, TYPES_COLUMNS, TYPES_SQL } from './support-results.ts'
 import { type SupportTask, startSupportServer } from './support-server.ts'

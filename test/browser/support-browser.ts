@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import chromium from '@sparticuz/chromium'
 import { type Browser, chromium as playwright } from 'playwright-core'
-// @ts-expect-error -- a plain script without types: it also runs before anything is installed
 import { buildPage } from '../../web/build.mjs'
 
 /** A Chromium from npm, with the libraries it needs packed beside it, so that a bare machine suffices. */

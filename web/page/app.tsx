@@ -22,7 +22,8 @@ const PLACES: { place: Route['place']; title: string; icon: IconName }[] = [
 
 const Rail = ({ here, find, keys }: { here: Route['place']; find: () => void; keys: () => void }): JSX.Element => (
   <nav class="rail" aria-label="Places">
-    <a class="brand" href={address('reports')} aria-label="Scarab, reports">
+    <a class="brand" href={address('reports')}>
+      <span class="unseen">Scarab, to the reports</span>
       <svg viewBox="0 0 32 32" aria-hidden="true" focusable="false">
         <path d="M9.500 17c0-4.500 2.600-7 6.500-7s6.500 2.500 6.500 7-2.600 8.500-6.500 8.500S9.500 21.500 9.500 17ZM16 10v15.500M10 15.500h12M12.500 10.500C12.500 8 14 6.500 16 6.500s3.500 1.500 3.500 4M9.500 19.500 6 21.500M22.500 19.500l3.500 2M10 13 6.500 11M22 13l3.500-2" />
       </svg>
@@ -118,16 +119,9 @@ export const App = (): JSX.Element => {
   if (!inside) return <SignIn />
   return (
     <>
-      <a
-        class="skip"
-        href="#main"
-        onClick={(event) => {
-          event.preventDefault()
-          document.getElementById('main')?.focus()
-        }}
-      >
+      <button type="button" class="skip" onClick={() => document.getElementById('main')?.focus()}>
         To the content
-      </a>
+      </button>
       <Rail here={at.place} find={() => setOver('finder')} keys={() => setOver('keys')} />
       <main id="main" tabIndex={-1}>
         {online ? null : (

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { curlOf, EMPTY_VIEW, readView, specOf, toggleSort, type ViewState, writeView } from './view-state.ts'
+import { curlOf, EMPTY_VIEW, filterByCell, readView, specOf, toggleGroup, toggleSort, type ViewState, writeView } from './view-state.ts'
 
 const VIEW: ViewState = {
   where: [
@@ -53,5 +53,37 @@ describe('toggleSort', () => {
     expect(toggleSort(['b', 'a', 'c'], 'a', true)).toEqual(['b', '-a', 'c'])
     expect(toggleSort(['b', '-a', 'c'], 'a', true)).toEqual(['b', 'c'])
     expect(toggleSort(['b'], 'a', true)).toEqual(['b', 'a'])
+  })
+})
+
+describe('filterByCell', () => {
+  const columns = [
+    { name: 'a', type: 'string' as const },
+    { name: 'l', type: { type: 'list' as const, element: 'int' as const } },
+  ]
+
+  it('adds one filter for a cell, however often it is asked', () => {
+    const once = filterByCell(EMPTY_VIEW, columns, 'a', 'x')
+    expect(once).toEqual({ change: { where: [{ col: 'a', op: '=', value: 'x' }] } })
+    if ('why' in once) throw new Error(once.why)
+    expect(filterByCell({ ...EMPTY_VIEW, ...once.change }, columns, 'a', 'x')).toEqual(once)
+  })
+
+  it('takes null for null, and empty text for empty text', () => {
+    expect(filterByCell(EMPTY_VIEW, columns, 'a', null)).toEqual({ change: { where: [{ col: 'a', op: 'is_null' }] } })
+    expect(filterByCell(EMPTY_VIEW, columns, 'a', '')).toEqual({ change: { where: [{ col: 'a', op: '=', value: '' }] } })
+  })
+
+  it('leads from a group into its rows', () => {
+    const view = { ...EMPTY_VIEW, ...toggleGroup([], 'a') }
+    expect(view).toMatchObject({ group: ['a'], order: ['-count'] })
+    expect(filterByCell(view, columns, 'a', 'x')).toEqual({ change: { where: [{ col: 'a', op: '=', value: 'x' }], group: [], order: [] } })
+    expect(toggleGroup(['a'], 'a')).toEqual({ group: [], order: [] })
+  })
+
+  it('says why it cannot be', () => {
+    expect(filterByCell({ ...EMPTY_VIEW, sql: 'SELECT 1' }, columns, 'a', 'x')).toHaveProperty('why')
+    expect(filterByCell(EMPTY_VIEW, columns, 'count', '7')).toHaveProperty('why')
+    expect(filterByCell(EMPTY_VIEW, columns, 'l', [1])).toHaveProperty('why')
   })
 })

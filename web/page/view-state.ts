@@ -1,4 +1,4 @@
-import type { Filter, FilterOp, ViewSpec } from '../client/wire.ts'
+import type { Cell, Column, Filter, FilterOp, ViewSpec } from '../client/wire.ts'
 
 /** Where rows come from when somebody says so: `parquet`, the result's own files instead of the pack; `server`, no copy at all. */
 export type Source = 'parquet' | 'server'
@@ -78,6 +78,28 @@ export const toggleSort = (order: string[], column: string, also: boolean): stri
   if (!also) return next
   const at = order.findIndex((text) => text === column || text === `-${column}`)
   return at < 0 ? [...order, ...next] : [...order.slice(0, at), ...next, ...order.slice(at + 1)]
+}
+
+/** The largest groups first; `count` is what a grouping without a choice of figures counts (`normalise` of the contract). */
+export const toggleGroup = (group: string[], column: string): Partial<ViewState> => {
+  const made = group.includes(column) ? group.filter((one) => one !== column) : [...group, column]
+  return { group: made, order: made.length > 0 && !made.includes('count') ? ['-count'] : [] }
+}
+
+/** Filtering by a cell that somebody points at: what changes, or why it cannot be. From a group it leads into its rows. */
+export const filterByCell = (
+  view: ViewState,
+  columns: Column[],
+  column: string,
+  cell: Cell,
+): { change: Partial<ViewState> } | { why: string } => {
+  if (view.sql !== null) return { why: 'Write the filter into the SELECT.' }
+  if (!columns.some((one) => one.name === column)) return { why: `${column} is counted, it cannot be filtered by.` }
+  if (cell !== null && typeof cell === 'object') return { why: 'A nested value cannot be filtered by. Use SQL.' }
+  const made: Filter = cell === null ? { col: column, op: 'is_null' } : { col: column, op: '=', value: cell }
+  const text = JSON.stringify(made)
+  const where = view.where.some((one) => JSON.stringify(one) === text) ? view.where : [...view.where, made]
+  return { change: view.group.length > 0 ? { where, group: [], order: [] } : { where } }
 }
 
 /** The same view as a request that the server understands. */

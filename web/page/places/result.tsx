@@ -1,6 +1,6 @@
 import type { JSX } from 'preact'
 import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks'
-import { type Cell, type Column, isAbort, type Slice, type View } from '../../client/index.ts'
+import { isAbort, type Slice, type View } from '../../client/index.ts'
 import { count, plural } from '../format.ts'
 import { ReportGrid } from '../grid/element.ts'
 import { Icon } from '../icons.tsx'
@@ -12,8 +12,7 @@ import { ErrorNotice, Notice } from '../parts/notice.tsx'
 import { saveBlob } from '../parts/save.ts'
 import { SqlDrawer } from '../parts/sql-drawer.tsx'
 import { address, go } from '../route.ts'
-import { client } from '../session.ts'
-import { curlOf, directionOf, EMPTY_VIEW, specOf, toggleSort, type ViewState, writeView } from '../view-state.ts'
+import { curlOf, directionOf, EMPTY_VIEW, filterByCell, specOf, toggleGroup, toggleSort, type ViewState, writeView } from '../view-state.ts'
 
 const remembered = (key: string, fallback: boolean): boolean => {
   const kept = localStorage.getItem(key)
@@ -58,9 +57,13 @@ export const Result = ({ session, slice, view }: { session: JobSession; slice: S
       group: (column) => {
         const { group, sql } = latest.current.view
         if (sql !== null || !slice.columns.some((one) => one.name === column)) return tell('Only a column of the report can be grouped by.')
-        latest.current.change(grouping(group.includes(column) ? group.filter((one) => one !== column) : [...group, column]))
+        latest.current.change(toggleGroup(group, column))
       },
-      filter: (column, cell) => filterBy(latest.current, column, cell),
+      filter: (column, cell) => {
+        const made = filterByCell(latest.current.view, slice.columns, column.name, cell)
+        if ('why' in made) tell(made.why)
+        else latest.current.change(made.change)
+      },
       search: () => {
         setExplorer(true)
         setSearching((before) => before + 1)
@@ -198,24 +201,6 @@ export const Result = ({ session, slice, view }: { session: JobSession; slice: S
   )
 }
 
-/** The largest groups first; `count` is what a grouping without a choice of figures counts (`normalise` of the contract). */
-const grouping = (group: string[]): Partial<ViewState> => ({ group, order: group.length > 0 && !group.includes('count') ? ['-count'] : [] })
-
-const filterBy = (
-  { change, view, slice }: { change: (next: Partial<ViewState>) => void; view: ViewState; slice: Slice },
-  column: Column,
-  cell: Cell,
-): void => {
-  if (view.sql !== null) return tell('Write the filter into the SELECT.')
-  if (!slice.columns.some((one) => one.name === column.name)) return tell(`${column.name} is counted, it cannot be filtered by.`)
-  if (cell !== null && typeof cell === 'object') return tell('A nested value cannot be filtered by. Use SQL.')
-  const made = cell === null ? { col: column.name, op: 'is_null' as const } : { col: column.name, op: '=' as const, value: cell }
-  const text = JSON.stringify(made)
-  if (view.where.some((one) => JSON.stringify(one) === text)) return
-  // From a group into its rows.
-  change({ where: [...view.where, made], ...(view.group.length > 0 ? { group: [], order: [] } : {}) })
-}
-
 const ExportButton = ({ slice, view, rows }: { slice: Slice; view: ViewState; rows: number }): JSX.Element => {
   const [done, setDone] = useState<number | null>(null)
   const stop = useRef<AbortController | null>(null)
@@ -252,5 +237,3 @@ const ExportButton = ({ slice, view, rows }: { slice: Slice; view: ViewState; ro
     </button>
   )
 }
-
-export { client }
