@@ -224,6 +224,11 @@ const finish = async (
   })
   memory.free = room
   context.send({ type: 'ack', re, items: outcomes, offers })
+  // The first room that a node tells after its hello may be told here: it then has no reason to say `want` as well.
+  if (room > 0 && !memory.joined && currentSession(context)?.session === row.session) {
+    memory.joined = true
+    await joinPool(context, memory, row)
+  }
   await reportTo(context, memory, row, drained, [])
 }
 
