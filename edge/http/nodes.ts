@@ -30,6 +30,9 @@ const checkLease = async (c: AppContext, grant: Grant): Promise<void> => {
   if (!allowed) throw new Problem('fenced', `Attempt ${attempt} of job ${job} is no longer current: its uploads are refused.`)
 }
 
+/** Like object storage, the answer names what was stored in its ETag (RFC 9110, section 8.8.3): an upload in parts is completed by these. */
+const stored = (c: AppContext, etag: string): Response => c.json({ etag }, 200, { etag: `"${etag}"` })
+
 const upload = async (c: AppContext): Promise<Response> => {
   const grant = await grantOf(c, 'put')
   await checkLease(c, grant)
@@ -41,7 +44,7 @@ const upload = async (c: AppContext): Promise<Response> => {
   if (!body) throw new Problem('invalid_body', 'The upload has no body.')
   if (grant.upload !== undefined && grant.part !== undefined) {
     const part = await c.env.RESULTS.resumeMultipartUpload(grant.key, grant.upload).uploadPart(grant.part, body)
-    return c.json({ etag: part.etag })
+    return stored(c, part.etag)
   }
   const isSlice = grant.job === undefined
   try {
@@ -51,7 +54,7 @@ const upload = async (c: AppContext): Promise<Response> => {
       ...(grant.sha256 ? { sha256: grant.sha256 } : {}),
     })
     if (put === null) throw new Problem('already_exists', 'The object is there already; it is written once.')
-    return c.json({ etag: put.etag })
+    return stored(c, put.etag)
   } catch (error) {
     if (error instanceof Problem) throw error
     const message = error instanceof Error ? error.message : String(error)

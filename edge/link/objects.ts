@@ -69,7 +69,10 @@ export const r2Objects = (env: Env): ObjectsPort => {
   const finishUpload = async (key: string, upload: UploadedFile): Promise<string | null> => {
     if (upload.upload === null) return null
     try {
-      const parts = [...upload.parts].sort((a, b) => a.part - b.part).map(({ part, etag }) => ({ partNumber: part, etag }))
+      // A node passes on what it read in a header, where an etag stands in quotes; the binding knows it without.
+      const parts = [...upload.parts]
+        .sort((a, b) => a.part - b.part)
+        .map(({ part, etag }) => ({ partNumber: part, etag: etag.replace(/^"(.*)"$/, '$1') }))
       await env.RESULTS.resumeMultipartUpload(key, upload.upload).complete(parts)
       return null
     } catch (reason) {
