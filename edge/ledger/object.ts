@@ -33,8 +33,9 @@ import {
   resumeSession,
   start,
 } from './leases.ts'
+import { OUTBOX_BATCH } from './limits.ts'
 import { mayPack, recordPack } from './packs.ts'
-import { handedOver, handover, type Outcome, publicationOutcome, remove } from './publication.ts'
+import { handedOver, handOverAgain, handover, type Outcome, publicationOutcome, remove } from './publication.ts'
 import { eventsAfter, findResult, type ListQuery, type Liveness, listJobs, lookUp, showJob } from './read.ts'
 import { LEDGER_MIGRATIONS } from './schema.ts'
 import { rememberSlice, sliceQuery } from './slices.ts'
@@ -67,6 +68,8 @@ export class LedgerObject extends DurableObject<Env> {
   #alarmAt: number | null = null
   #gathered: { wanted: Submission; answer: (submitted: Submitted) => void; fail: (fault: unknown) => void }[] | null = null
   readonly #flushing = new Set<string>()
+  /** When a job last came or ended, in milliseconds since 1970. */
+  #busyAt = 0
 
   constructor(state: DurableObjectState, env: Env) {
     super(state, env)
@@ -88,6 +91,8 @@ export class LedgerObject extends DurableObject<Env> {
     }
     this.#liveCount = countLive(this.#context)
     this.#watchers = new Watchers(state)
+    handOverAgain(this.#context)
+    this.#arm()
   }
 
   // ---- clients ---------------------------------------------------------------------------------------------------
@@ -111,6 +116,7 @@ export class LedgerObject extends DurableObject<Env> {
   }
 
   #submitOne(context: LedgerContext, wanted: Submission): Submitted {
+    this.#busyAt = Date.now()
     const submitted = submit(context, wanted, this.#liveCount)
     if (submitted.ok && submitted.created) this.#liveCount++
     return submitted
@@ -360,6 +366,7 @@ export class LedgerObject extends DurableObject<Env> {
     switch (effect.kind) {
       case 'events':
         if (effect.ended) {
+          this.#busyAt = Date.now()
           this.#liveCount = Math.max(0, this.#liveCount - 1)
           this.#live.delete(effect.job)
         }
@@ -407,10 +414,11 @@ export class LedgerObject extends DurableObject<Env> {
     this.#flushing.add(family)
     try {
       const table = stub(this.env.TABLE, `${this.#context.tenant}/${family}`, this.env)
-      for (;;) {
-        await new Promise((later) => setTimeout(later, HANDOVER_GATHER_MS))
+      for (let full = false; ; ) {
+        if (!full) await this.#untilQuiet()
         const batch = handover(this.#context, family)
         if (batch.publish.length === 0 && batch.withdraw.length === 0) return
+        full = batch.publish.length + batch.withdraw.length >= OUTBOX_BATCH
         await fault(this.env, 'ledger.handing-over')
         if (batch.publish.length > 0) {
           const { accepted } = await table.publish(batch.publish)
@@ -427,6 +435,16 @@ export class LedgerObject extends DurableObject<Env> {
       console.warn(`table ${family} did not take results; they are repeated: ${String(reason)}`)
     } finally {
       this.#flushing.delete(family)
+    }
+  }
+
+  /** Waits until nothing has been submitted or ended for a moment, but not for ever. */
+  async #untilQuiet(): Promise<void> {
+    const latest = Date.now() + HANDOVER_LATEST_MS
+    for (;;) {
+      await new Promise((later) => setTimeout(later, HANDOVER_QUIET_MS))
+      const now = Date.now()
+      if (now >= latest || now - this.#busyAt >= HANDOVER_QUIET_MS) return
     }
   }
 
@@ -487,5 +505,10 @@ export class LedgerObject extends DurableObject<Env> {
   static readonly states = JobState.options
 }
 
-/** Small results gather this long before they are handed to their table: a commit costs four objects, a reader none. */
-const HANDOVER_GATHER_MS = 250
+/**
+ * Results are handed to their table when the ledger has been quiet for this long: nobody waits for it, since a result is
+ * readable before, while a commit and a put for every small result cost more than the jobs themselves…
+ */
+const HANDOVER_QUIET_MS = 250
+/** …or when the oldest has waited this long. */
+const HANDOVER_LATEST_MS = 10_000
