@@ -18,6 +18,8 @@ const LAST_WORDS_MS = 1_500
 
 /** A message that the edge could not take is repeated after this. */
 const AGAIN_MS = 500
+/** The core counts waiting in these. */
+const TICK_MS = 1_000
 
 export type SliceOutcome = Extract<FromNode, { type: 'sliced' }>['outcome']
 
@@ -86,6 +88,7 @@ export const createAgent = (options: AgentOptions): Agent => {
   /** Numbers of the first and the last message of the announcement under way. */
   let announcing: { first: number; last: number } | null = null
   let welcomed = false
+  let ticking: Timer | undefined
   let idle: () => void = () => {}
   const isIdle = new Promise<void>((resolve) => {
     idle = resolve
@@ -235,6 +238,7 @@ export const createAgent = (options: AgentOptions): Agent => {
 
   const run = (offer: Offer, source: string): void => {
     const key = keyOf(offer)
+    const began = performance.now()
     const stop = new AbortController()
     const progress = throttledProgress(offer, timers, (text) => {
       if (welcomed) link.send(text)
@@ -267,8 +271,7 @@ export const createAgent = (options: AgentOptions): Agent => {
       running.delete(key)
       if (outcome.kind === 'fail')
         log(`job ${offer.job} attempt ${offer.attempt} failed: ${outcome.failure.code}: ${outcome.failure.message}`)
-      const effects = core.settled(offer, outcome)
-      perform(effects)
+      perform(core.settled(offer, outcome, performance.now() - began))
     })
     running.set(key, { stop, done })
   }
@@ -291,13 +294,17 @@ export const createAgent = (options: AgentOptions): Agent => {
   }
 
   return {
-    start: () => link.start(),
+    start: () => {
+      ticking = setInterval(() => perform(core.tick()), TICK_MS)
+      link.start()
+    },
     announce: (list) => {
       tasks = list
       announceNow()
     },
     counts: () => core.counts(),
     close: () => {
+      clearInterval(ticking)
       packer.stop()
       link.close()
     },
@@ -313,6 +320,7 @@ export const createAgent = (options: AgentOptions): Agent => {
       })
       await Promise.race([isIdle.then(() => packer.idle()), late])
       clearTimeout(over)
+      clearInterval(ticking)
       packer.stop()
       link.close()
     },

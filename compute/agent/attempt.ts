@@ -4,6 +4,7 @@ import type { Failure, Lease, Offer, UploadedFile } from '../../edge/contract/no
 import { type Engine, EngineFault, type EngineName, type Produced, type Source, type SqlTask } from '../engines/engine.ts'
 import { EMBEDDED_DUCKDB } from '../tasks/sources.ts'
 import type { AbortReason, Outcome } from './core.ts'
+import { leanFiles } from './lean-files.ts'
 import type { Reading } from './progress.ts'
 import { Fenced, type Requests } from './requests.ts'
 import { GrantRefused, uploadFile } from './upload.ts'
@@ -94,7 +95,11 @@ export const runAttempt = async (offer: Offer, sourceName: string, tools: Attemp
     const manifest: NodeManifest = {
       schema,
       rows: produced.rows,
-      files: produced.files.map(({ path: _path, ...file }) => file),
+      files: leanFiles(
+        produced.files.map(({ path: _path, ...file }) => file),
+        schema.columns,
+        task.partition_by,
+      ),
       first_rows: produced.firstRows,
       engine: produced.engine,
       source: source.name === EMBEDDED_DUCKDB.name ? null : source.name,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { FromNode, type Lease, Offer } from '../../edge/contract/node.ts'
-import { AgentCore, type CoreSettings, capacityOf, type Effect } from './core.ts'
+import { AgentCore, type CoreSettings, type Effect, mostAhead } from './core.ts'
 
 const HASH = 'a'.repeat(64)
 const jobId = (n: number): string => `0${String(n).padStart(25, '0')}`
@@ -107,7 +107,7 @@ describe('offers', () => {
     expect(accept.items.map(({ start }) => start)).toEqual([true, false])
     expect(done(core.ack(answer(accept)))).toEqual([`run ${jobId(1)}`])
     expect(core.counts()).toEqual({ running: 1, leased: 1 })
-    const effects = core.settled(offer(1), completion(offer(1)))
+    const effects = core.settled(offer(1), completion(offer(1)), 5)
     expect(done(effects)).toEqual([])
     expect(done(core.ack(answer(find(sent(effects), 'start'))))).toEqual([`run ${jobId(2)}`])
   })
@@ -141,9 +141,9 @@ describe('messages that change a job', () => {
   test('one completion is in flight, the rest gathers behind it', () => {
     const core = connected({ slots: 3 })
     running(core, 1, 2, 3)
-    const first = find(sent(core.settled(offer(1), completion(offer(1)))), 'complete')
-    expect(sent(core.settled(offer(2), completion(offer(2))))).toEqual([])
-    expect(sent(core.settled(offer(3), completion(offer(3))))).toEqual([])
+    const first = find(sent(core.settled(offer(1), completion(offer(1)), 5)), 'complete')
+    expect(sent(core.settled(offer(2), completion(offer(2)), 5))).toEqual([])
+    expect(sent(core.settled(offer(3), completion(offer(3)), 5))).toEqual([])
     const second = find(sent(core.ack(answer(first))), 'complete')
     expect(second.items.map(({ job }) => String(job))).toEqual([jobId(2), jobId(3)])
   })
@@ -151,7 +151,7 @@ describe('messages that change a job', () => {
   test('what was not answered is sent again after a reconnect, with the same number', () => {
     const core = connected()
     running(core, 1)
-    const first = find(sent(core.settled(offer(1), completion(offer(1)))), 'complete')
+    const first = find(sent(core.settled(offer(1), completion(offer(1)), 5)), 'complete')
     core.lost()
     expect(find(sent(core.welcome([])), 'complete')).toEqual(first)
     expect(done(core.ack(answer(first)))).toEqual([`end ${jobId(1)} won`])
@@ -161,7 +161,7 @@ describe('messages that change a job', () => {
     const core = connected()
     running(core, 1)
     core.lost()
-    expect(sent(core.settled(offer(1), completion(offer(1))))).toEqual([])
+    expect(sent(core.settled(offer(1), completion(offer(1)), 5))).toEqual([])
     expect(core.holding()).toEqual([{ ...leaseOf(offer(1)), running: true }])
     expect(find(sent(core.welcome([])), 'complete').items).toHaveLength(1)
   })
@@ -169,7 +169,7 @@ describe('messages that change a job', () => {
   test('a completion that the edge refuses becomes a failure, so that the job ends', () => {
     const core = connected()
     running(core, 1)
-    const complete = find(sent(core.settled(offer(1), completion(offer(1)))), 'complete')
+    const complete = find(sent(core.settled(offer(1), completion(offer(1)), 5)), 'complete')
     const fail = find(sent(core.ack(answer(complete, 'refused'))), 'fail')
     expect(fail.items[0]?.failure.code).toBe('completion_refused')
     expect(done(core.ack(answer(fail)))).toEqual([`end ${jobId(1)}`])
@@ -178,7 +178,7 @@ describe('messages that change a job', () => {
   test('a message that the edge could not take now is sent again, and nothing ends', () => {
     const core = connected()
     running(core, 1)
-    const complete = find(sent(core.settled(offer(1), completion(offer(1)))), 'complete')
+    const complete = find(sent(core.settled(offer(1), completion(offer(1)), 5)), 'complete')
     const refused = core.refused(complete.re, 'unavailable', 'the ledger did not answer')
     expect(refused).toEqual([{ do: 'again', re: complete.re }])
     expect(find(sent(core.again(complete.re)), 'complete')).toEqual(complete)
@@ -189,7 +189,7 @@ describe('messages that change a job', () => {
   test('a completion that the edge does not understand becomes a failure', () => {
     const core = connected()
     running(core, 1)
-    const complete = find(sent(core.settled(offer(1), completion(offer(1)))), 'complete')
+    const complete = find(sent(core.settled(offer(1), completion(offer(1)), 5)), 'complete')
     const fail = find(sent(core.refused(complete.re, 'invalid_message', 'rows: too many')), 'fail')
     expect(fail.items[0]?.failure.message).toContain('rows: too many')
   })
@@ -197,20 +197,21 @@ describe('messages that change a job', () => {
   test('a fenced completion drops its files', () => {
     const core = connected()
     running(core, 1)
-    const complete = find(sent(core.settled(offer(1), completion(offer(1)))), 'complete')
+    const complete = find(sent(core.settled(offer(1), completion(offer(1)), 5)), 'complete')
     expect(done(core.ack(answer(complete, 'fenced')))).toEqual([`end ${jobId(1)}`])
   })
 
   test('large items do not share one message', () => {
     const core = connected({ slots: 3 })
     running(core, 1, 2, 3)
-    core.settled(offer(1), completion(offer(1)))
+    core.settled(offer(1), completion(offer(1)), 5)
     const padding = 'x'.repeat(600_000)
     for (const n of [2, 3])
-      core.settled(offer(n), {
-        kind: 'complete',
-        item: JSON.stringify({ ...leaseOf(offer(n)), manifest, inline: null, uploads: [], padding }),
-      })
+      core.settled(
+        offer(n),
+        { kind: 'complete', item: JSON.stringify({ ...leaseOf(offer(n)), manifest, inline: null, uploads: [], padding }) },
+        5,
+      )
     const next = core.ack({ re: 0, items: [], offers: [] })
     expect(sent(next)).toEqual([])
     // The first completion's number is the third message: want, accept, complete.
@@ -220,28 +221,60 @@ describe('messages that change a job', () => {
 })
 
 describe('room', () => {
-  test('the node asks for offers ahead of its slots once its tasks are known', () => {
+  test('the node asks for offers once its tasks are known, at first as many as it has slots', () => {
     const core = new AgentCore(settings({ slots: 2 }))
     expect(sent(core.welcome([])).filter(({ type }) => type === 'want')).toEqual([])
-    expect(find(sent(core.announced()), 'want').want).toBe(capacityOf(2))
-    expect(capacityOf(2)).toBe(10)
-    expect(capacityOf(20)).toBe(40)
+    expect(find(sent(core.announced()), 'want').want).toBe(2)
   })
 
-  test('a completion carries the room, so that its answer brings the next offers', () => {
+  test('after short runs it holds offers ahead, and a completion carries the room', () => {
     const core = connected()
     running(core, 1)
-    const complete = find(sent(core.settled(offer(1), completion(offer(1)))), 'complete')
-    expect(complete.want).toBe(capacityOf(2))
+    const complete = find(sent(core.settled(offer(1), completion(offer(1)), 5)), 'complete')
+    expect(complete.want).toBe(2 + mostAhead(2))
     const effects = core.ack(answer(complete, 'ok', [offer(2)]))
     expect(find(sent(effects), 'accept').items[0]?.job as string).toBe(jobId(2))
     expect(sent(effects).filter(({ type }) => type === 'want')).toEqual([])
   })
 
+  test('at most as many ahead as slots, or 8', () => {
+    expect([1, 8, 20].map(mostAhead)).toEqual([8, 8, 20])
+  })
+
+  test('after long runs nothing is held ahead: another node may be free', () => {
+    const core = connected()
+    running(core, 1)
+    const complete = find(sent(core.settled(offer(1), completion(offer(1)), 60_000)), 'complete')
+    expect(complete.want).toBe(2)
+  })
+
   test('room that opens without a completion is told by itself', () => {
     const core = connected()
     running(core, 1)
-    expect(find(sent(core.fence(offer(1))), 'want').want).toBe(capacityOf(2))
+    expect(find(sent(core.fence(offer(1))), 'want').want).toBe(2)
+  })
+
+  test('a lease that waits long for a slot goes back, and no offer is asked for until a slot is free', () => {
+    const core = connected({ slots: 1 })
+    running(core, 1)
+    const complete = find(sent(core.settled(offer(1), completion(offer(1)), 5)), 'complete')
+    core.ack(answer(complete))
+    running(core, 2, 3)
+    for (let second = 1; second < 5; second += 1) expect(sent(core.tick())).toEqual([])
+    const messages = sent(core.tick())
+    expect(find(messages, 'return').items.map(({ job }) => String(job))).toEqual([jobId(3)])
+    expect(find(messages, 'want').want).toBe(0)
+    core.ack(answer(find(messages, 'return')))
+    expect(find(sent(core.settled(offer(2), completion(offer(2)), 60_000)), 'complete').want).toBe(1)
+  })
+
+  test("attempts that wait for their task's own bound do not keep a free slot from other tasks", () => {
+    const core = connected({ slots: 2, task: ({ task }) => ({ concurrency: task === 'summary' ? 1 : null }) })
+    const accept = find(sent(core.offers([offer(1), offer(2)])), 'accept')
+    const effects = core.ack(answer(accept))
+    expect(core.counts()).toEqual({ running: 1, leased: 1 })
+    expect(find(sent(effects), 'want').want).toBe(1)
+    for (let second = 0; second < 20; second += 1) expect(sent(core.tick())).toEqual([])
   })
 })
 
@@ -250,7 +283,7 @@ describe('cancel and fence', () => {
     const core = connected()
     running(core, 1)
     expect(done(core.cancel(offer(1)))).toEqual([`abort ${jobId(1)} cancel`])
-    const effects = core.settled(offer(1), { kind: 'cancelled', outcome: 'confirmed', reason: 'killed' })
+    const effects = core.settled(offer(1), { kind: 'cancelled', outcome: 'confirmed', reason: 'killed' }, 5)
     const cancelled = find(sent(effects), 'cancelled')
     expect(cancelled).toMatchObject({ outcome: 'confirmed', reason: 'killed' })
     expect(done(core.ack(answer(cancelled)))).toEqual([`end ${jobId(1)}`])
@@ -265,7 +298,7 @@ describe('cancel and fence', () => {
   test('a cancel after the end was reported is too late, and the completion still counts', () => {
     const core = connected()
     running(core, 1)
-    const complete = find(sent(core.settled(offer(1), completion(offer(1)))), 'complete')
+    const complete = find(sent(core.settled(offer(1), completion(offer(1)), 5)), 'complete')
     const cancelled = find(sent(core.cancel(offer(1))), 'cancelled')
     expect(cancelled.outcome).toBe('too_late')
     expect(done(core.ack(answer(cancelled)))).toEqual([])
@@ -276,7 +309,7 @@ describe('cancel and fence', () => {
     const core = connected()
     running(core, 1)
     expect(done(core.fence(offer(1)))).toEqual([`abort ${jobId(1)} fence`, `end ${jobId(1)}`])
-    expect(sent(core.settled(offer(1), completion(offer(1))))).toEqual([])
+    expect(sent(core.settled(offer(1), completion(offer(1)), 5))).toEqual([])
   })
 
   test('leases that are ours no more are named by the welcome and stopped', () => {
@@ -302,7 +335,7 @@ describe('drain', () => {
     running(core, 1, 2)
     const back = find(sent(core.drain()), 'return')
     core.ack(answer(back))
-    const complete = find(sent(core.settled(offer(1), completion(offer(1)))), 'complete')
+    const complete = find(sent(core.settled(offer(1), completion(offer(1)), 5)), 'complete')
     expect(complete.want).toBe(0)
     expect(done(core.ack(answer(complete)))).toEqual([`end ${jobId(1)} won`, 'idle'])
   })
@@ -312,7 +345,7 @@ describe('drain', () => {
     running(core, 1)
     core.drain()
     expect(done(core.drainOver())).toEqual([`abort ${jobId(1)} drain`])
-    const back = find(sent(core.settled(offer(1), { kind: 'stopped' })), 'return')
+    const back = find(sent(core.settled(offer(1), { kind: 'stopped' }, 5)), 'return')
     expect(back.items[0]?.reason).toContain('shutting down')
     expect(done(core.ack(answer(back)))).toEqual([`end ${jobId(1)}`, 'idle'])
   })

@@ -57,6 +57,8 @@ interface Work {
   begins: boolean
   source: string | null
   cancelled: boolean
+  /** Seconds it has been leased without a slot. */
+  waited: number
 }
 
 const LANES = ['complete', 'fail', 'cancelled', 'packed', 'return', 'accept', 'start'] as const
@@ -68,12 +70,22 @@ const CARRIES_WANT: ReadonlySet<LaneName> = new Set<LaneName>(['complete', 'fail
 export const keyOf = (lease: Lease): string => `${lease.tenant}/${lease.job}/${lease.attempt}`
 const leaseOf = ({ tenant, job, attempt }: Lease): Lease => ({ tenant, job, attempt })
 
-/** Offers are held ahead of the slots, so that a slot never waits for the edge: twice the slots, small pools 8 more. */
-export const capacityOf = (slots: number): number => Math.max(2 * slots, slots + 8)
+/**
+ * Offers are held ahead of the slots, so that a slot never waits for the edge: as many as the slots finish in a second,
+ * by what runs took lately. An offer held ahead of a long query would keep another node from it.
+ */
+const AHEAD_MS = 1_000
+/** At most this many: as many as slots, small nodes 8. */
+export const mostAhead = (slots: number): number => Math.max(slots, 8)
+/** Weight of the newest run in the mean of run times. */
+const NEWEST = 0.2
+/** A lease that has waited this many seconds for a slot, all being taken, goes back: another node may be free. */
+const STALL_TICKS = 5
+/** Attempts that wait for their own task's bound, or for their source's, do not stop others from coming; up to this many. */
+const MAX_HELD = 200
 
 export class AgentCore {
   readonly #settings: CoreSettings
-  readonly #capacity: number
   readonly #work = new Map<string, Work>()
   readonly #lanes: Record<LaneName, Lane> = {
     complete: lane(),
@@ -92,10 +104,13 @@ export class AgentCore {
   #idleSaid = false
   /** How many offers the edge may still send by what it was last told. */
   #told = 0
+  /** Mean time of the latest runs; null before the first. */
+  #meanMs: number | null = null
+  /** All slots are in long use: nothing is held ahead until one is free. */
+  #stalled = false
 
   constructor(settings: CoreSettings) {
     this.#settings = settings
-    this.#capacity = capacityOf(settings.slots)
   }
 
   /** A number for a request of the wiring's own (`announce`, `schema`, `grant`). */
@@ -210,11 +225,15 @@ export class AgentCore {
 
   // ---- what the engines say ----------------------------------------------------------------------------------------
 
-  settled(lease: Lease, outcome: Outcome): Effect[] {
+  /** `ms`: how long the run took. */
+  settled(lease: Lease, outcome: Outcome, ms: number): Effect[] {
+    this.#stalled = false
     const work = this.#work.get(keyOf(lease))
     // Fenced meanwhile: nobody asks any more.
     if (work?.stage !== 'running') return this.#flush()
     work.source = null
+    if (outcome.kind === 'complete' || outcome.kind === 'fail')
+      this.#meanMs = this.#meanMs === null ? ms : this.#meanMs * (1 - NEWEST) + ms * NEWEST
     switch (outcome.kind) {
       case 'complete':
         // A cancel that came too late to stop anything must still be answered.
@@ -239,6 +258,19 @@ export class AgentCore {
   /** The pack of a won attempt is uploaded. `item` is the message's JSON without `type` and `re`. */
   packed(lease: Lease, item: string): Effect[] {
     this.#lanes.packed.waiting.push({ lease: leaseOf(lease), json: item })
+    return this.#flush()
+  }
+
+  /** Once a second: leases that cannot begin soon go back to their lane, which burns no try. */
+  tick(): Effect[] {
+    if (!this.#draining && !this.#slotsFree())
+      for (const work of this.#work.values()) {
+        if (work.stage !== 'leased') continue
+        work.waited += 1
+        if (work.waited < STALL_TICKS) continue
+        this.#stalled = true
+        this.#giveBack(work, 'all slots of the node are in long use')
+      }
     return this.#flush()
   }
 
@@ -270,7 +302,7 @@ export class AgentCore {
       const key = keyOf(offer)
       // The same offer twice: the first one is being dealt with.
       if (this.#work.has(key)) continue
-      const work: Work = { offer, stage: 'accepting', begins: false, source: null, cancelled: false }
+      const work: Work = { offer, stage: 'accepting', begins: false, source: null, cancelled: false, waited: 0 }
       this.#work.set(key, work)
       if (this.#draining) this.#giveBack(work, 'the node is shutting down')
       else if (this.#settings.task(offer) === null)
@@ -389,16 +421,34 @@ export class AgentCore {
   }
 
   #slotsFree(): boolean {
+    return this.#usedSlots() < this.#settings.slots
+  }
+
+  #usedSlots(): number {
     let used = 0
     for (const { source } of this.#work.values()) if (source !== null) used += 1
-    return used < this.#settings.slots
+    return used
+  }
+
+  #ahead(): number {
+    if (this.#stalled || this.#meanMs === null) return 0
+    const { slots } = this.#settings
+    return Math.min(mostAhead(slots), Math.floor((slots * AHEAD_MS) / Math.max(1, this.#meanMs)))
   }
 
   #room(): number {
     if (this.#draining) return 0
     let held = 0
-    for (const { stage } of this.#work.values()) if (stage !== 'reporting' && stage !== 'returning') held += 1
-    return Math.max(0, this.#capacity - held)
+    let accepting = 0
+    for (const { stage } of this.#work.values()) {
+      if (stage === 'reporting' || stage === 'returning') continue
+      held += 1
+      if (stage === 'accepting') accepting += 1
+    }
+    const { slots } = this.#settings
+    // Whatever is leased beside a free slot is bounded by something else, so the slot is for others.
+    const free = Math.min(slots - this.#usedSlots() - accepting, MAX_HELD - held)
+    return Math.max(0, slots + this.#ahead() - held, free)
   }
 
   #flush(): Effect[] {
@@ -467,7 +517,7 @@ export class AgentCore {
   #sayWant(): void {
     if (!this.#announced || this.#lanes.complete.flight || this.#lanes.fail.flight) return
     const room = this.#room()
-    if (room <= this.#told) return
+    if (room === this.#told || (room < this.#told && !this.#stalled)) return
     this.#told = room
     this.#send({ type: 'want', want: room })
   }
