@@ -57,6 +57,12 @@ export const handedOver = (context: LedgerContext, kind: 'publish' | 'withdraw',
   for (const job of jobs) context.store.run('UPDATE outbox SET accepted = 1 WHERE job = ? AND kind = ?', job, kind)
 }
 
+/** A new life of the ledger: whoever had accepted results may have died with the last one, and sleeps until it is asked. */
+export const handOverAgain = (context: LedgerContext): void => {
+  context.store.run('UPDATE outbox SET accepted = 0 WHERE accepted = 1')
+  if (first(context.store, 'SELECT 1 AS waits FROM outbox LIMIT 1')) setTimer(context.store, 'outbox', '', context.now())
+}
+
 /** Families with something not yet accepted, or accepted long ago without an outcome (then it is handed over again). */
 export const overdueFamilies = (context: LedgerContext): Family[] => {
   const stale = context.now() - 120_000

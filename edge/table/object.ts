@@ -5,6 +5,7 @@ import type { Env } from '../env.ts'
 import { fault } from '../fault.ts'
 import { BUCKET } from '../s3/bucket.ts'
 import { objectStore } from '../storage/object-store.ts'
+import { first } from '../storage/store.ts'
 import { TableCore } from './core.ts'
 import type { EnsureAnswer, EnsureRequest } from './ensure.ts'
 import { familyRow } from './ensure.ts'
@@ -32,6 +33,8 @@ export class TableObject extends DurableObject<Env> {
       bucket: BUCKET,
       log,
     })
+    // In a new life nothing is under way: what the last one had begun is looked at now, not at its backstop.
+    if (first(store, 'SELECT 1 AS begun FROM intent') || first(store, 'SELECT 1 AS untold FROM outcomes LIMIT 1')) this.#core.sweep()
     const tenant = (): TenantId => {
       const row = familyRow(store)
       if (!row) throw new Error('this family has no schema yet')
