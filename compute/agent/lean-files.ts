@@ -6,7 +6,7 @@ export const MAX_STATS = 5_000
 
 /**
  * The files of a manifest, with fewer statistics where many files have many columns: they only help readers to skip
- * files, and so does Iceberg's own default keep those of the first columns. The columns that the family is partitioned
+ * files, and Iceberg's own default keeps those of the first columns. The columns that the family is partitioned
  * by keep theirs, for the partition's values come from them.
  */
 export const leanFiles = (files: NodeFile[], columns: readonly Column[], partitionBy: readonly string[] | null): NodeFile[] => {

@@ -37,6 +37,9 @@ import {
   servesTenant,
 } from './session.ts'
 
+/** A manifest is one row of the ledger, and a row ends at 2 MB (platform limit): a larger one could never be written down. */
+const MAX_MANIFEST_BYTES = 1_900_000
+
 type Verdict = LeaseVerdict | 'refused'
 interface Answered {
   outcome: Verdict
@@ -272,7 +275,8 @@ const faultOf = async (
     else if (manifest.files.length !== 1) wrong = `an inline result has one file, not ${manifest.files.length}`
     else if (JSON.stringify(inline.rows).length > MAX_INLINE_ROWS_BYTES)
       wrong = `an inline result's rows are over ${MAX_INLINE_ROWS_BYTES} bytes of JSON`
-  }
+  } else if (JSON.stringify(manifest).length > MAX_MANIFEST_BYTES)
+    wrong = `the manifest of ${manifest.files.length} files and ${manifest.schema.columns.length} columns is over ${MAX_MANIFEST_BYTES} bytes`
   wrong ??= await context.objects.verify({ tenant, family: place?.family ?? null }, completion, uploads)
   if (wrong === null) return null
   const [verdict] = (
