@@ -22,6 +22,15 @@ export interface Table {
   batches: RecordBatch[]
 }
 
+/**
+ * A statement that does not stop for so long after it was told to is inside one step of the engine (a cross join can stay there
+ * for minutes), and only the end of its worker ends it.
+ */
+const STOP_GRACE_MILLISECONDS = 2_000
+
+/** Faults of the machine below SQL, after which DuckDB answers nothing sensible any more. */
+const BROKEN = /memory access out of bounds|unreachable|table index is out of bounds|function signature mismatch|null function|Aborted\(/i
+
 /** How long the engine works before it looks for a cancellation. */
 const POLL_MILLISECONDS = 20
 
@@ -34,6 +43,7 @@ export class Engine {
   readonly #db: AsyncDuckDB
   readonly #worker: Worker
   readonly #queue = new StatementQueue()
+  readonly #lost = Promise.withResolvers<never>()
   #connection: AsyncDuckDBConnection
   #closed = false
 
@@ -42,14 +52,23 @@ export class Engine {
     this.#worker = worker
     this.#db = db
     this.#connection = connection
+    this.#lost.promise.catch(() => undefined)
+    worker.addEventListener('error', () => this.#lose('the engine crashed'))
   }
 
   get files(): AsyncDuckDB {
     return this.#db
   }
 
-  get closed(): boolean {
-    return this.#closed
+  /** Rejects when the engine is gone without having been closed; every statement then rejects as well. */
+  get lost(): Promise<never> {
+    return this.#lost.promise
+  }
+
+  #lose(why: string): void {
+    if (this.#closed) return
+    this.close()
+    this.#lost.reject(new EngineError(`${why}; it starts again`))
   }
 
   /** Runs one statement and hands on its batches as they come; what `onBatch` waits for holds the engine back. */
@@ -61,9 +80,13 @@ export class Engine {
       options.priority ?? 'view',
       async (signal) => {
         const connection = this.#connection
-        const cancel = (): void => void connection.cancelSent()
+        let grace: ReturnType<typeof setTimeout> | undefined
+        const cancel = (): void => {
+          grace = setTimeout(() => this.#lose('the engine did not stop a statement'), STOP_GRACE_MILLISECONDS)
+          connection.cancelSent().catch(() => undefined)
+        }
         signal.addEventListener('abort', cancel, { once: true })
-        try {
+        const work = async (): Promise<void> => {
           const reader = await connection.send(sql, true)
           if (signal.aborted) throw aborted()
           await reader.open()
@@ -72,11 +95,16 @@ export class Engine {
             if (signal.aborted) throw aborted()
             await options.onBatch(batch)
           }
+        }
+        try {
+          await Promise.race([work(), this.#lost.promise])
           if (signal.aborted) throw aborted()
         } catch (error) {
           if (signal.aborted) throw aborted()
+          if (error instanceof Error && BROKEN.test(error.message)) this.#lose(`the engine broke (${error.message})`)
           throw error instanceof Error ? new EngineError(error.message) : error
         } finally {
+          clearTimeout(grace)
           signal.removeEventListener('abort', cancel)
         }
       },
@@ -102,14 +130,16 @@ export class Engine {
   }
 
   async insertArrow(ipc: Uint8Array, table: string): Promise<void> {
-    await this.#queue.run('view', () => this.#connection.insertArrowFromIPCStream(ipc, { name: table, create: true }))
+    const insert = (): Promise<void> => this.#connection.insertArrowFromIPCStream(ipc, { name: table, create: true })
+    await this.#queue.run('view', () => Promise.race([insert(), this.#lost.promise]))
   }
 
   /** A new, empty database in the same worker: the settings of the last one, locked as they were, are gone with it. */
   async reset(): Promise<void> {
     await this.#connection.close().catch(() => undefined)
-    await this.#db.dropFiles()
     this.#connection = await openDatabase(this.#db)
+    // Only now: a file that a database has open cannot be dropped.
+    await this.#db.dropFiles()
   }
 
   close(): void {

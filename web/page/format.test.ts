@@ -22,7 +22,12 @@ describe('cells as they are shown', () => {
     const digits = fractionDigits('double', [1.5, 2.25, null, 3])
     expect(digits).toBe(2)
     expect(fractionDigits('double', [54.69999999999982, 63])).toBe(1)
-    expect(show(1.5, 'double', digits)).toEqual({ text: '1.50', kind: 'value' })
+    expect(show(1.5, 'double', digits)).toEqual({ text: '1.5\u2007', kind: 'value' })
+    expect(show(63, 'double', digits)).toEqual({ text: '63\u2008\u2007\u2007', kind: 'value' })
+    expect(show(63, 'double')).toEqual({ text: '63', kind: 'value' })
+    expect(show(-1234.5, 'double').text).toBe('−1,234.5')
+    // A row beyond those that were judged still shows its fraction.
+    expect(show(2.75, 'double', 0).text).toBe('2.75')
     expect(show(1 / 3, 'double', 4)).toEqual({ text: '0.3333', kind: 'value', exact: '0.3333333333333333' })
     expect(show(1e-9, 'double', 4).text).toBe('1e-9')
     expect(show('NaN', 'double').text).toBe('NaN')

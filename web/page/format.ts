@@ -1,5 +1,5 @@
 import { cellText } from '../client/csv.ts'
-import type { Cell, Column, ColumnType } from '../client/wire.ts'
+import type { Cell, ColumnType } from '../client/wire.ts'
 
 /** How a cell is shown. `exact` is what a hover tells, where the text shows less. */
 export interface Shown {
@@ -34,7 +34,7 @@ const timeDigits = (cells: Cell[]): number => {
   return most
 }
 
-const isTime = (type: ColumnType): boolean => type === 'time' || type === 'timestamp'
+export const isTime = (type: ColumnType): boolean => type === 'time' || type === 'timestamp'
 
 /** How many digits behind the point a column of doubles or times needs, judged by some of its rows: so that they stand in line. */
 export const fractionDigits = (type: ColumnType, cells: Cell[]): number => {
@@ -58,12 +58,19 @@ const zoned = new Intl.DateTimeFormat('sv-SE', {
   second: '2-digit',
 })
 
+/** As wide as a digit, and as a point: what a shorter fraction leaves empty, so that the points of a column stand in line. */
+const NO_DIGIT = '\u2007'
+const NO_POINT = '\u2008'
+
+/** 63 is shown as 63, 54.69999999999982 as 54.7; in a column of `digits` with blanks behind. */
 const float = (value: number, digits: number): Shown => {
   const size = Math.abs(value)
   if (size !== 0 && (size >= 1e15 || size < 10 ** -MAX_FRACTION_DIGITS)) return { text: String(value).replace(/^-/, '−'), kind: 'value' }
-  const text = value.toFixed(digits)
-  const exact = String(value)
-  return { text: grouped(text), kind: 'value', ...(Number(text) === value ? {} : { exact }) }
+  const [whole = '', zeros = ''] = value.toFixed(MAX_FRACTION_DIGITS).split('.')
+  const fraction = zeros.replace(/0+$/, '')
+  const text = fraction === '' ? whole : `${whole}.${fraction}`
+  const blank = (fraction === '' && digits > 0 ? NO_POINT : '') + NO_DIGIT.repeat(Math.max(0, digits - fraction.length))
+  return { text: grouped(text) + blank, kind: 'value', ...(Number(text) === value ? {} : { exact: String(value) }) }
 }
 
 /** `2024-01-02T03:04:05.000006` → `2024-01-02 03:04:05.000006`, with `digits` behind the point, or more where it has more. */
@@ -73,12 +80,13 @@ const momentText = (text: string, digits: number): string => {
   return needed === 0 ? whole : `${whole}.${fraction.slice(0, needed)}`
 }
 
-export const show = (cell: Cell, type: ColumnType, digits: number = MAX_FRACTION_DIGITS): Shown => {
+/** `digits`: how many behind the point its column has (`fractionDigits`); 0 for a cell on its own. */
+export const show = (cell: Cell, type: ColumnType, digits = 0): Shown => {
   if (cell === null) return { text: 'null', kind: 'null' }
   if (cell === '') return { text: '', kind: 'empty' }
   if (type === 'float' || type === 'double') return typeof cell === 'number' ? float(cell, digits) : { text: String(cell), kind: 'value' }
   if (isNumber(type)) return { text: grouped(String(cell)), kind: 'value' }
-  if (isTime(type)) return { text: momentText(String(cell), digits === MAX_FRACTION_DIGITS ? 0 : digits), kind: 'value' }
+  if (isTime(type)) return { text: momentText(String(cell), digits), kind: 'value' }
   if (type === 'timestamptz') {
     const at = new Date(String(cell))
     return Number.isNaN(at.getTime())
@@ -137,12 +145,4 @@ export const ago = (instant: string, now: number): string => {
 export const exactTime = (instant: string): string => {
   const at = Date.parse(instant)
   return Number.isNaN(at) ? instant : `${full.format(at)} (${instant})`
-}
-
-/** The texts of a column that may be its widest. `widest` measures them. */
-export const columnWidth = (column: Column, cells: Cell[], digits: number, widest: (texts: string[]) => number): number => {
-  const PADDING_PIXELS = 24
-  const texts = cells.map((cell) => show(cell, column.type, digits).text).sort((a, b) => b.length - a.length)
-  const SORT_MARK = ' ↑ '
-  return Math.round(Math.min(380, Math.max(64, widest([...texts.slice(0, 8), `${column.name}${SORT_MARK}`]) + PADDING_PIXELS)))
 }

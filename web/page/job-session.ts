@@ -55,6 +55,7 @@ export const openJobSession = (id: string, source: Source | null) => {
         else {
           batch(() => {
             mode.value = event.mode
+            if (event.mode === 'local') copyError.value = null
             copying.value = null
           })
         }

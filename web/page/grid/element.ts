@@ -1,6 +1,6 @@
 import { tsv } from '../../client/csv.ts'
-import type { Cell, Column } from '../../client/wire.ts'
-import { columnWidth, count, fractionDigits, isNumber, show } from '../format.ts'
+import type { Cell, Column, ColumnType } from '../../client/wire.ts'
+import { count, fractionDigits, isNumber, isTime, show } from '../format.ts'
 import type { SortDirection } from '../view-state.ts'
 import {
   type GridAction,
@@ -18,6 +18,7 @@ import {
   visibleRows,
 } from './model.ts'
 import { Pages, type RowSource } from './pages.ts'
+import { fitWidths, wishedWidth } from './widths.ts'
 
 export interface GridColumn extends Column {
   sort: SortDirection
@@ -43,6 +44,8 @@ const OVERSCAN_ROWS = 6
 const MIN_WIDTH = 48
 /** A text that may not fit its column is told in full on hover. */
 const WIDE_CHARACTER_PIXELS = 8
+/** The longest texts of a column, one of which is its widest. */
+const MEASURED_TEXTS = 8
 
 const make = (name: string, className: string, role?: string): HTMLElement => {
   const element = document.createElement(name)
@@ -61,9 +64,16 @@ export class ReportGrid extends HTMLElement {
   readonly #head = make('div', 'grid-head', 'rowgroup')
   readonly #headRow = make('div', 'grid-row', 'row')
   readonly #body = make('div', 'grid-body', 'rowgroup')
-  readonly #resize = new ResizeObserver(() => this.#schedule())
+  readonly #resize = new ResizeObserver(() => {
+    this.#layout()
+    this.#schedule()
+  })
   #columns: GridColumn[] = []
   #widths: number[] = []
+  #wishes: number[] = []
+  /** Characters of the longest text that each column was measured for. */
+  #longest: number[] = []
+  #grown = false
   /** Widths that a person chose, by column name: they outlive a new view. */
   readonly #chosen = new Map<string, number>()
   #digits: number[] = []
@@ -176,35 +186,42 @@ export class ReportGrid extends HTMLElement {
   }
 
   #measure(rows: Cell[][]): void {
-    this.#digits = this.#columns.map((column, at) =>
-      fractionDigits(
-        column.type,
-        rows.map((row) => row[at] ?? null),
-      ),
-    )
-    this.#widths = this.#columns.map(
-      (column, at) =>
-        this.#chosen.get(column.name) ??
-        columnWidth(
-          column,
-          rows.map((row) => row[at] ?? null),
-          this.#digits[at] ?? 0,
-          (texts) => this.#widest(texts),
-        ),
-    )
+    this.#wishes = []
+    this.#longest = []
+    this.#digits = []
+    for (const [at, column] of this.#columns.entries()) {
+      const cells = rows.map((row) => row[at] ?? null)
+      const digits = fractionDigits(column.type, cells)
+      const texts = cells.map((cell) => show(cell, column.type, digits).text).sort((a, b) => b.length - a.length)
+      this.#digits.push(digits)
+      this.#longest.push(texts[0]?.length ?? 0)
+      this.#wishes.push(wishedWidth(this.#widest([column.name], this.#head), this.#widest(texts.slice(0, MEASURED_TEXTS), this)))
+    }
     this.#measured = rows.length > 0
   }
 
-  #widest(texts: string[]): number {
+  /** A number that is cut off is a wrong number: its column grows when it comes into view. Texts may end in an ellipsis. */
+  #grow(at: number, text: string, type: ColumnType): void {
+    if (text.length <= (this.#longest[at] ?? 0) || !(isNumber(type) || isTime(type) || type === 'date')) return
+    this.#longest[at] = text.length
+    const wish = wishedWidth(0, this.#widest([text], this))
+    if (wish <= (this.#wishes[at] ?? 0)) return
+    this.#wishes[at] = wish
+    this.#grown = true
+  }
+
+  #widest(texts: string[], where: Element): number {
     const context = this.#canvasContext
-    if (context === null) return Math.max(...texts.map((text) => text.length * 8))
+    if (context === null) return Math.max(0, ...texts.map((text) => text.length * WIDE_CHARACTER_PIXELS))
     // The shorthand is empty where a long form has no place in it, as tabular figures have none.
-    const { fontSize, fontFamily } = getComputedStyle(this)
-    context.font = `${fontSize} ${fontFamily}`
-    return Math.max(...texts.map((text) => context.measureText(text).width))
+    const { fontSize, fontFamily, fontWeight } = getComputedStyle(where)
+    context.font = `${fontWeight} ${fontSize} ${fontFamily}`
+    return Math.max(0, ...texts.map((text) => context.measureText(text).width))
   }
 
   #layout(): void {
+    const chosen = this.#columns.map((column) => this.#chosen.get(column.name) ?? null)
+    this.#widths = fitWidths(this.#wishes, chosen, this.#scroll.clientWidth - this.#gutter())
     const width = this.#gutter() + this.#widths.reduce((sum, one) => sum + one, 0)
     this.#canvas.style.width = `${width}px`
     this.#canvas.style.height = `${scrollHeight(this.#geometry()) + HEAD_PIXELS}px`
@@ -321,6 +338,10 @@ export class ReportGrid extends HTMLElement {
     const waiting = !this.#painted && pages.count > 0 && pages.row(visible.from) === null
     // The rows of the view before stay, dimmed, until there is something to show instead.
     if (waiting && this.#rowPool.length > 0) return
+    if (this.#grown) {
+      this.#grown = false
+      this.#layout()
+    }
     if (!this.#measured && pages.count > 0) {
       const sample: Cell[][] = []
       for (let row = 0; row < Math.min(pages.count, 100); row++) {
@@ -344,6 +365,7 @@ export class ReportGrid extends HTMLElement {
       this.#renderRow(row, index, pages.row(index), columns, picked)
       rows.push(row)
     }
+    if (this.#grown) this.#schedule()
     this.#rowPool.length = rows.length
     if (this.#body.childElementCount !== rows.length || this.#body.firstElementChild !== (rows[0] ?? null))
       this.#body.replaceChildren(...rows)
@@ -394,6 +416,7 @@ export class ReportGrid extends HTMLElement {
       const element = next()
       const type = this.#columns[column]?.type ?? 'string'
       const shown = cells === null ? null : show(cells[column] ?? null, type, this.#digits[column] ?? 0)
+      if (shown !== null) this.#grow(column, shown.text, type)
       const several = picked.top !== picked.bottom || picked.left !== picked.right
       const selected = several && index >= picked.top && index <= picked.bottom && column >= picked.left && column <= picked.right
       const focused = this.#selection.focus.row === index && this.#selection.focus.column === column
@@ -556,9 +579,10 @@ export class ReportGrid extends HTMLElement {
     }
     const start = event.clientX
     const width = this.#widths[index] ?? MIN_WIDTH
+    // The others hold still while one is drawn.
+    for (const [at, other] of this.#columns.entries()) this.#chosen.set(other.name, this.#widths[at] ?? MIN_WIDTH)
     const move = (moved: PointerEvent): void => {
       const wide = Math.max(MIN_WIDTH, width + moved.clientX - start)
-      this.#widths[index] = wide
       this.#chosen.set(column.name, wide)
       this.#layout()
       this.#schedule()

@@ -129,6 +129,7 @@ const Figures = ({
   const own = view.where.filter((filter) => filter.col === column.name)
   const others = view.where.filter((filter) => filter.col !== column.name)
   const put = (filters: Filter[]): void => change({ where: [...others, ...filters], sql: null })
+  const most = Math.max(1, ...summary.top.map((one) => one.count))
   const nulls = summary.rows === 0 ? 0 : (summary.nulls / summary.rows) * 100
   return (
     <>
@@ -147,7 +148,7 @@ const Figures = ({
                     put(chosen ? [] : [{ col: column.name, op: '=', value }])
                   }}
                 >
-                  <span class="top-share" style={{ width: `${summary.rows === 0 ? 0 : (n / summary.rows) * 100}%` }} />
+                  <span class="top-share" style={{ width: `${(n / most) * 100}%` }} />
                   <span class="top-text">{value === '' ? '“”' : text(value)}</span>
                   <span class="top-count">{count(n)}</span>
                 </button>
