@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { createWriteStream, mkdirSync, type WriteStream } from 'node:fs'
-import { dirname } from 'node:path'
+import { openLog } from './folder.ts'
 
 /** A child that died is started again after 0.2 s, 0.4 s, … at most 10 s; one that lived this long begins anew. */
 const FIRST_PAUSE_MS = 200
@@ -32,8 +31,7 @@ export interface ChildOptions {
 
 /** Keeps one process running. Its stdin is a pipe that nobody writes: the end of it tells the child that we are gone. */
 export const supervise = (options: ChildOptions): SupervisedChild => {
-  mkdirSync(dirname(options.log), { recursive: true })
-  const log: WriteStream = createWriteStream(options.log, { flags: 'a', mode: 0o600 })
+  const log = openLog(options.log)
   let child: ChildProcess | null = null
   let stopping = false
   let pause = FIRST_PAUSE_MS

@@ -1,8 +1,8 @@
-import { createWriteStream, mkdirSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import type { V4WorkerOptions } from 'miniflare'
 import type { WorkerSettings } from './cache.ts'
+import { openLog } from './folder.ts'
 import { ROOT } from './runtimes.mjs'
 import { StartFault } from './settings.ts'
 
@@ -63,6 +63,12 @@ const rememberSignals = (): (() => void) => {
   }
 }
 
+/** Between our look at the port and workerd's somebody else may have taken it. */
+const cannotServe = (fault: unknown, port: number): never => {
+  const words = fault instanceof Error ? fault.message : String(fault)
+  throw new StartFault(/address already in use/i.test(words) ? `port ${port} is in use: start again` : `workerd cannot serve: ${words}`)
+}
+
 type Buckets = V4WorkerOptions['r2Buckets']
 type Credentials = { accessKeyId: string; secretAccessKey: string }
 
@@ -92,8 +98,7 @@ export const startEdge = async (options: EdgeOptions): Promise<EmbeddedEdge> => 
   ])
   const script = await options.bundle(described.main)
 
-  mkdirSync(options.logs, { recursive: true })
-  const log = createWriteStream(join(options.logs, 'edge.log'), { flags: 'a', mode: 0o600 })
+  const log = openLog(join(options.logs, 'edge.log'))
   const whole: V4WorkerOptions = { ...described.options, modules: [{ type: 'ESModule', path: 'worker.mjs', contents: script }] }
   const { assets, ...settings } = whole
   const edgeWorker: V4WorkerOptions = {
@@ -127,7 +132,7 @@ export const startEdge = async (options: EdgeOptions): Promise<EmbeddedEdge> => 
       workers: [edgeWorker, ...(page ? [assetsWorker] : [])],
     }),
   )
-  const entry = (await miniflare.ready).origin
+  const entry = (await miniflare.ready.catch((fault: unknown) => cannotServe(fault, options.port))).origin
   keepSignals()
   return {
     origin: `http://127.0.0.1:${options.port}`,

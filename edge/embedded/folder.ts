@@ -1,5 +1,16 @@
 import { randomBytes } from 'node:crypto'
-import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  createWriteStream,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  type WriteStream,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { z } from 'zod'
@@ -61,6 +72,32 @@ export const writePrivate = (path: string, text: string): void => {
   writeFileSync(draft, text, { mode: 0o600 })
   chmodSync(draft, 0o600)
   renameSync(draft, path)
+}
+
+/** Writes a private file unless there is one already: of two that try at once one wins, and both go on with its text. Throws `StartFault`. */
+export const writeOnce = (path: string, text: string): string => {
+  const draft = `${path}.${process.pid}-${randomBytes(4).toString('hex')}`
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+    writeFileSync(draft, text, { mode: 0o600 })
+    linkSync(draft, path)
+    return text
+  } catch (fault) {
+    const there = readIfThere(path)
+    if (there !== null) return there
+    throw new StartFault(`${path} cannot be written (${codeOf(fault)}): make the folder writable, or choose another by SCARAB_STATE`)
+  } finally {
+    rmSync(draft, { force: true })
+  }
+}
+
+/** A log is begun anew when a start finds it larger than this; one older copy is kept. */
+const MAX_LOG_BYTES = 10 * 1024 * 1024
+
+export const openLog = (path: string): WriteStream => {
+  mkdirSync(dirname(path), { recursive: true })
+  if ((statSync(path, { throwIfNoEntry: false })?.size ?? 0) > MAX_LOG_BYTES) renameSync(path, `${path}.old`)
+  return createWriteStream(path, { flags: 'a', mode: 0o600 })
 }
 
 export const readIfThere = (path: string): string | null => {

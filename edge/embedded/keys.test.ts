@@ -24,6 +24,12 @@ describe('the keys of a state folder', () => {
     expect((await verify(again, token, 'scarab')).payload.iss).toBe(first.issuer)
   })
 
+  test('two commands that are first at the same time make one key', async () => {
+    const [one, other] = await Promise.all([openKeys(state), openKeys(state)])
+    expect(one.issuer).toBe(other.issuer)
+    expect((await verify(other, await one.person('demo'), 'scarab')).payload.tenant).toBe('demo')
+  })
+
   test('two folders have different issuers and refuse each other', async () => {
     const other = mkdtempSync(join(tmpdir(), 'scarab-keys-'))
     try {

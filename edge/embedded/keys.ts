@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { exportJWK, generateKeyPair, importJWK, type JWK, SignJWT } from 'jose'
 import { z } from 'zod'
 import { TenantId } from '../contract/ids.ts'
-import { readIfThere, writePrivate } from './folder.ts'
+import { readIfThere, writeOnce } from './folder.ts'
 import { StartFault } from './settings.ts'
 
 /** Every right of a person, as the value of the claim `scope`. */
@@ -87,8 +87,7 @@ const create = async (path: string): Promise<string> => {
     secret: randomBytes(32).toString('base64url'),
     jwk: { ...(await exportJWK(pair.privateKey)), kid: randomBytes(8).toString('hex') },
   })
-  writePrivate(path, `${text}\n`)
-  return text
+  return writeOnce(path, `${text}\n`)
 }
 
 /** "90", "90s", "15m", "1h", "7d" in seconds. Throws `StartFault`. */
