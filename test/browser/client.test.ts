@@ -13,6 +13,15 @@ declare global {
 }
 
 const ROWS = 150_000
+/** What somebody could have put into a pack, and what the refusal says. */
+const FORGED: Record<string, { sql: string; why: string }> = {
+  view: { sql: 'CREATE VIEW pack.extra AS SELECT 1', why: 'views' },
+  macro: { sql: 'CREATE MACRO pack.main.count_all() AS 7', why: 'macros' },
+  table: { sql: 'CREATE TABLE pack.other (x INTEGER)', why: 'tables' },
+  default: { sql: 'ALTER TABLE pack.result ALTER COLUMN fare SET DEFAULT 1', why: 'column defaults' },
+  other_type: { sql: 'ALTER TABLE pack.result ALTER COLUMN fare TYPE DOUBLE', why: 'DOUBLE' },
+  instead: { sql: 'ALTER TABLE pack.result RENAME TO r; CREATE VIEW pack.result AS FROM pack.r', why: 'tables' },
+}
 let built: BuiltPage
 let server: SupportServer
 let browser: Browser
@@ -40,6 +49,14 @@ beforeAll(async () => {
       { name: 'types', description: 'Types, travelling whole', sql: 'SELECT 1', result: types },
       { name: 'types packed', description: 'Types, as a pack', sql: 'SELECT 1', result: { ...types, all: null, first: [] } },
       { name: 'forged', description: 'A pack that is not what it says', sql: 'SELECT 1', result: { ...flights, rows: ROWS + 1 } },
+      ...(await Promise.all(
+        Object.entries(FORGED).map(async ([name, { sql }]) => ({
+          name,
+          description: 'A pack with more in it than a result',
+          sql,
+          result: await makeResult(flightsSql(10), FLIGHTS_COLUMNS, { inPack: sql }),
+        })),
+      )),
     ],
   })
   browser = await launchBrowser()
@@ -227,6 +244,43 @@ describe('a result in the browser', () => {
     expect(outcome.errors[0]).toContain('150000 rows')
     await close()
   })
+
+  it('refuses a pack with anything in it but the one table', async () => {
+    for (const [task, { why }] of Object.entries(FORGED)) {
+      const outcome = await open(task)
+      expect(outcome.mode, task).toBe('remote')
+      expect(outcome.errors.join(), task).toContain(why)
+      await close()
+    }
+    // Each refusal costs an engine.
+  }, 120_000)
+
+  it('ends an engine that does not stop a statement, and opens the copy again', async () => {
+    await open('flights')
+    const seen = await page.evaluate(async () => {
+      const modes: string[] = []
+      const again = new Promise<void>((resolve) => {
+        globalThis.opened.on((event) => {
+          if (event.type === 'mode') modes.push(event.mode)
+          if (event.type === 'mode' && event.mode === 'local') resolve()
+        })
+      })
+      const stop = new AbortController()
+      // One step of this never ends: every row of one side meets all of the other.
+      const stuck = globalThis.opened
+        .sql('SELECT count(*) FROM result a, result b, result c WHERE a.fare + b.fare + c.fare < 0', { signal: stop.signal })
+        .then(
+          () => 'answered',
+          (error: Error) => error.name,
+        )
+      setTimeout(() => stop.abort(), 100)
+      const name = await stuck
+      await again
+      return { name, modes, rows: (await globalThis.opened.sql('SELECT count(*) AS n FROM result')).rows }
+    })
+    expect(seen).toEqual({ name: 'AbortError', modes: ['preview', 'local'], rows: [[String(ROWS)]] })
+    await close()
+  }, 120_000)
 
   it('loads the pack a second time from the browser’s own cache', async () => {
     server.requests.length = 0

@@ -23,7 +23,7 @@ export const sha256 = (bytes: Uint8Array): string => createHash('sha256').update
 export const makeResult = async (
   sql: string,
   columns: Column[],
-  options: { pack?: boolean; inline?: boolean } = {},
+  options: { pack?: boolean; inline?: boolean; inPack?: string } = {},
 ): Promise<MadeResult> => {
   const folder = await mkdtemp(join(tmpdir(), 'scarab-result-'))
   const instance = await DuckDBInstance.create(':memory:', { threads: '2' })
@@ -39,6 +39,7 @@ export const makeResult = async (
       const path = join(folder, 'result.duckdb')
       await connection.run(`ATTACH '${path}' AS pack (STORAGE_VERSION 'v1.4.0')`)
       await connection.run('CREATE TABLE pack.result AS FROM made')
+      if (options.inPack !== undefined) await connection.run(options.inPack)
       await connection.run('DETACH pack')
       pack = await readFile(path)
     }

@@ -34,6 +34,9 @@ export interface OpenOptions {
 export const MAX_LOCAL_PACK_BYTES = 250 * 1024 * 1024
 export const MAX_LOCAL_PARQUET_BYTES = 64 * 1024 * 1024
 
+/** An engine lost so often for one result is not started again for it. */
+const MAX_LOSSES = 2
+
 /** A pack is made after the job succeeded: how long to look for it before Parquet has to do. */
 const PACK_WAIT_MILLISECONDS = 30_000
 const PACK_POLL_MILLISECONDS = 400
@@ -88,7 +91,8 @@ export const fetchDocument = (http: Http, job: string, signal?: AbortSignal): Pr
 class OpenSlice implements Slice {
   readonly columns: Column[]
   readonly rowCount: number
-  readonly settled: Promise<Mode>
+  #settled: Promise<Mode>
+  #losses = 0
   readonly #http: Http
   readonly #options: OpenOptions
   readonly #listeners = new Set<(event: SliceEvent) => void>()
@@ -107,7 +111,11 @@ class OpenSlice implements Slice {
     this.columns = reportColumns(document)
     this.rowCount = document.rows
     options.signal?.addEventListener('abort', () => this.close(), { once: true })
-    this.settled = this.#settle()
+    this.#settled = this.#settle()
+  }
+
+  get settled(): Promise<Mode> {
+    return this.#settled
   }
 
   get mode(): Mode {
@@ -248,6 +256,8 @@ class OpenSlice implements Slice {
       this.#bytes = loaded.bytes
       this.#copy = new LocalCopy(engine, loaded.relation, this.columns, this.rowCount)
       this.#progress({ phase: 'ready' })
+      const mine = engine
+      engine.lost.catch((error: unknown) => this.#recover(mine, error))
       return this.#become('local')
     } catch (error) {
       // An engine in an unknown state holds a file that may be foreign: away with it.
@@ -256,6 +266,22 @@ class OpenSlice implements Slice {
       this.#emit({ type: 'error', error: error instanceof Error ? error : new Error(String(error)) })
       return this.#become('remote')
     }
+  }
+
+  /** A lost engine takes the copy with it: once more from the browser's cache, and from the server while that lasts. */
+  #recover(engine: Engine, error: unknown): void {
+    if (this.#engine !== engine || this.#stop.signal.aborted) return
+    this.#engine = null
+    this.#copy = null
+    this.#losses += 1
+    if (error instanceof Error) this.#emit({ type: 'error', error })
+    // A question that breaks the engine would break the next one, too.
+    if (this.#losses > MAX_LOSSES) {
+      this.#become('remote')
+      return
+    }
+    this.#become('preview')
+    this.#settled = this.#settle()
   }
 
   /** How the copy gets into the engine, or null where the server has to slice. */
