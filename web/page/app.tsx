@@ -101,6 +101,8 @@ export const App = (): JSX.Element => {
     if (inside) probeNodes()
   }, [inside])
   useEffect(() => {
+    // A job names itself, once it is known.
+    if (at.place === 'jobs' && at.job !== null) return
     const name = at.place === 'reports' ? at.report : at.place === 'tables' ? at.table : null
     document.title = `${name ?? TITLES[at.place]} · Scarab`
   }, [at])

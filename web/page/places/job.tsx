@@ -35,6 +35,10 @@ export const JobPlace = ({ id, query }: { id: string; query: URLSearchParams }):
 const JobScreen = ({ session, view, again }: { session: JobSession; view: ViewState; again: () => void }): JSX.Element => {
   const job = session.job.value
   const error = session.error.value
+  const title = job?.task ?? 'Job'
+  useEffect(() => {
+    document.title = `${title} · Scarab`
+  }, [title])
   if (job === null)
     return error === null ? <Skeleton lines={5} label="Loading the job" /> : <ErrorNotice error={error} what="This job" retry={again} />
   return (
