@@ -20,18 +20,14 @@ export interface FaultServer {
   url: string
   /** Kills at the next report of the point; resolves when it has. */
   killAt(point: string, kill: () => void): Promise<void>
-  /** Points that have reported themselves. */
-  seen: Set<string>
   close(): void
 }
 
 /** Listens to the fault points. A point that is to be killed at is never answered: the process dies while it waits. */
 export const startFaultServer = async (): Promise<FaultServer> => {
-  const seen = new Set<string>()
   let armed: { point: string; hit: () => void } | null = null
   const server = createServer((request, response) => {
     const point = (request.url ?? '').slice(1)
-    seen.add(point)
     if (armed?.point === point) {
       const { hit } = armed
       armed = null
@@ -44,7 +40,6 @@ export const startFaultServer = async (): Promise<FaultServer> => {
   if (address === null || typeof address === 'string') throw new Error('the fault server has no port')
   return {
     url: `http://127.0.0.1:${address.port}`,
-    seen,
     killAt: (point, kill) =>
       new Promise((resolve) => {
         armed = {

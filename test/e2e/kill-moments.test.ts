@@ -1,0 +1,65 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Client } from './support/client.ts'
+import { persistently } from './support/follow.ts'
+import { type Ended, judge, LOAD_TASKS, type LoadTask, runJob } from './support/load.ts'
+import { startWorld, type World } from './support/world.ts'
+
+const KILLS = 50
+/** Submitters at once; each takes its job to the end before it submits the next. */
+const LANES = 5
+/** A moment lies this long after the edge answers again, at most. */
+const LONGEST_LIFE_MS = 600
+const MIX: readonly LoadTask[] = ['small', 'small', 'large', 'small', 'failing']
+
+/** mulberry32: the same numbers from the same seed. */
+const numbers = (seed: number) => (): number => {
+  seed = (seed + 0x6d2b79f5) | 0
+  let mixed = Math.imul(seed ^ (seed >>> 15), 1 | seed)
+  mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+  return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+}
+
+describe('workerd killed at random moments under load', () => {
+  const tenant = 'moments'
+  let world: World
+  let client: Client
+
+  beforeAll(async () => {
+    world = await startWorld({ tasks: LOAD_TASKS })
+    client = await world.as(tenant)
+  })
+  afterAll(() => world.end())
+
+  test(`${KILLS} kills: everything acknowledged ends once, readers miss nothing, rows are there once`, { timeout: 180_000 }, async () => {
+    const seed = Number(process.env.SCARAB_SEED ?? Math.floor(Math.random() * 2 ** 32))
+    console.info(`kill-moments: SCARAB_SEED=${seed}`)
+    const random = numbers(seed)
+    const ended: Ended[] = []
+    let over = false
+    let n = 0
+    const lane = async (): Promise<void> => {
+      while (!over) {
+        n += 1
+        ended.push(await runJob(client, MIX[n % MIX.length] ?? 'small', n))
+      }
+    }
+    const lanes = Promise.all(Array.from({ length: LANES }, lane))
+    const killing = (async () => {
+      for (let kill = 0; kill < KILLS; kill += 1) {
+        await persistently(client, '/healthz')
+        // The moment itself: nothing is waited for here but the time at which the process is to die.
+        await new Promise((resolve) => setTimeout(resolve, random() * LONGEST_LIFE_MS))
+        const pid = world.system.workerdPid()
+        world.system.kill9Workerd()
+        expect(pid, `kill ${kill} met no process`).not.toBeNull()
+      }
+      over = true
+    })()
+    await Promise.all([lanes, killing])
+
+    // The load was one: it went on through the kills, and readers were cut off and resumed.
+    expect(ended.length).toBeGreaterThan(LANES)
+    expect(Math.max(...ended.map(({ followed }) => followed.connections))).toBeGreaterThan(1)
+    await judge(client, tenant, ended)
+  })
+})
