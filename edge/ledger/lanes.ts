@@ -54,6 +54,17 @@ export const laneDrained = (context: LedgerContext, pool: string, queue: string)
   return lane.seq
 }
 
+/**
+ * Jobs wait here, and a node that the pool sent by announcement `seq` can run none of them. The pool tries again in its
+ * own time; but the next job must be announced anew, or it would wait for that time behind jobs that nobody can run.
+ */
+export const laneUnsuited = (context: LedgerContext, pool: string, queue: string, seq: number): void => {
+  const lane = findLane(context, pool, queue)
+  if (!lane?.announced || lane.seq !== seq) return
+  context.store.run('UPDATE lanes SET announced = 0, acked = seq WHERE pool = ? AND queue = ?', pool, queue)
+  clearTimer(context.store, 'lane', laneRef(pool, queue))
+}
+
 /** Repeats an announcement that the pool has not acknowledged; the pause grows with the time it has been waiting. */
 export const repeatLane = (context: LedgerContext, ref: string): void => {
   const slash = ref.indexOf('/')

@@ -4,7 +4,7 @@ import { first } from '../storage/store.ts'
 import { clearTimer, setTimer } from '../storage/timers.ts'
 import type { LedgerContext } from './context.ts'
 import { findJob, isHolder, type JobRow, move, updateJob } from './jobs.ts'
-import { laneDrained, laneReady } from './lanes.ts'
+import { laneDrained, laneReady, laneUnsuited } from './lanes.ts'
 import { BACKOFF_FIRST_MS, BACKOFF_LAST_MS, MAX_LOST_TRIES, SESSION_SECONDS } from './limits.ts'
 import { isHeld } from './states.ts'
 
@@ -34,6 +34,8 @@ export interface OfferRequest extends Holder {
   tasks: Record<string, string>
   want: number
   offer_seconds: number
+  /** The announcement by which the pool knows the lane; absent when offers ride on an answer. */
+  seq?: number | undefined
 }
 
 export interface OfferAnswer {
@@ -100,6 +102,8 @@ export const offer = (context: LedgerContext, request: OfferRequest): OfferAnswe
     if (!first(store, `SELECT due FROM timers WHERE kind = 'offers'`)) setTimer(store, 'offers', '', acceptBy)
   }
   const waits = first(store, `SELECT id FROM jobs WHERE state = 'waiting' AND pool = ? AND queue = ? LIMIT 1`, request.pool, request.queue)
+  if (waits && offers.length === 0 && request.want > 0 && request.seq !== undefined)
+    laneUnsuited(context, request.pool, request.queue, request.seq)
   return { offers, drained: waits ? null : laneDrained(context, request.pool, request.queue) }
 }
 

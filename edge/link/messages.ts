@@ -193,7 +193,9 @@ const rideOn = (
   free: number,
 ): { queue: QueueName; request: ReturnType<typeof offerRequest> } | null => {
   const queue = memory.lanes.get(tenant)
-  return memory.ride && free > 0 && queue !== undefined ? { queue, request: offerRequest(context, memory, row, queue, free) } : null
+  return memory.ride && context.now() < memory.rideUntil && free > 0 && queue !== undefined
+    ? { queue, request: offerRequest(context, memory, row, queue, free) }
+    : null
 }
 
 /** Answers a complete or fail: acknowledgement, the offers that rode along, and the pool's share of the news. */

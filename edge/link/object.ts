@@ -169,7 +169,14 @@ export class LinkObject extends DurableObject<Env> {
 
   // ---- calls of other objects ------------------------------------------------------------------------------------
 
-  async dispatch(given: { session: SessionId; tenant: TenantId; queue: QueueName; count: number; ride: boolean }): Promise<void> {
+  async dispatch(given: {
+    session: SessionId
+    tenant: TenantId
+    queue: QueueName
+    seq: number
+    count: number
+    ride: boolean
+  }): Promise<void> {
     try {
       await dispatch(this.#context, this.#memory, given)
     } finally {

@@ -2,6 +2,7 @@ import type { Column, ResultSchema } from '../contract/columns.ts'
 import { Family, type JobId, type QueueName, Sha256, TaskName, type TenantId } from '../contract/ids.ts'
 import { OFFER_SECONDS, type Offer } from '../contract/node.ts'
 import type { OfferAnswer, OfferedJob, OfferRequest } from '../ledger/leases.ts'
+import type { LinkReport } from '../pool/pool.ts'
 import { first } from '../storage/store.ts'
 import type { LinkContext, SchemaOutcome } from './ports.ts'
 import { currentSession, holderOf, queuesOf, rememberLedger, type SessionRow } from './session.ts'
@@ -16,8 +17,10 @@ export interface LinkMemory {
   telling: Promise<void>
   /** The node has said since its hello what it can hold, and does not drain: it belongs into the pool. */
   joined: boolean
-  /** Offers may ride on a completion's answer: the pool saw one ready lane only. */
+  /** Offers may ride on a completion's answer: the pool saw one ready lane only … */
   ride: boolean
+  /** … until then (ms): the pool cannot say that another lane has become ready while it is never asked. */
+  rideUntil: number
   /** The lane of each tenant that offers last came from. */
   lanes: Map<TenantId, QueueName>
   /** Answers of `ensureSchema` by tenant and task hash. */
@@ -31,6 +34,7 @@ export const newMemory = (): LinkMemory => ({
   telling: Promise.resolve(),
   joined: false,
   ride: false,
+  rideUntil: 0,
   lanes: new Map(),
   schemas: new Map(),
   tasks: null,
@@ -42,8 +46,12 @@ export interface Kept {
   told: number | null
   joined: boolean
   ride: boolean
+  rideUntil: number
   lanes: [TenantId, QueueName][]
 }
+
+/** How long offers may ride before the pool is asked again: so long can one busy lane keep the others waiting. */
+export const RIDE_MS = 1_000
 
 /** Lanes of the tenants served last: more would not fit into what a socket can carry. */
 const KEPT_LANES = 20
@@ -53,6 +61,7 @@ export const keep = (memory: LinkMemory): Kept => ({
   told: memory.told,
   joined: memory.joined,
   ride: memory.ride,
+  rideUntil: memory.rideUntil,
   lanes: [...memory.lanes].slice(-KEPT_LANES),
 })
 
@@ -61,6 +70,7 @@ export const restore = (memory: LinkMemory, kept: Kept): void => {
   memory.told = kept.told
   memory.joined = kept.joined
   memory.ride = kept.ride
+  memory.rideUntil = kept.rideUntil
   memory.lanes = new Map(kept.lanes)
 }
 
@@ -150,7 +160,7 @@ const offerOf = (tenant: TenantId, job: OfferedJob, hash: string, schema: Result
 export const dispatch = async (
   context: LinkContext,
   memory: LinkMemory,
-  given: { session: string; tenant: TenantId; queue: QueueName; count: number; ride: boolean },
+  given: { session: string; tenant: TenantId; queue: QueueName; seq?: number; count: number; ride: boolean },
 ): Promise<void> => {
   const row = currentSession(context)
   if (!row || row.session !== given.session || !row.connected) {
@@ -158,6 +168,7 @@ export const dispatch = async (
     return
   }
   memory.ride = given.ride
+  memory.rideUntil = context.now() + RIDE_MS
   memory.lanes.set(given.tenant, given.queue)
   if (memory.told !== null) memory.told = Math.max(0, memory.told - given.count)
   const want = Math.min(given.count, memory.free)
@@ -167,12 +178,12 @@ export const dispatch = async (
   let answer: OfferAnswer
   let items: Offer[]
   try {
-    answer = await context.ledger(given.tenant).offer(offerRequest(context, memory, row, given.queue, want))
+    answer = await context.ledger(given.tenant).offer({ ...offerRequest(context, memory, row, given.queue, want), seq: given.seq })
     items = await prepare(context, memory, row, given.tenant, answer.offers)
   } catch (reason) {
     // The node never hears of what was offered, so its room is as it was; the offers lapse after OFFER_SECONDS.
     memory.free += want
-    await reportTo(context, memory, row, [], [])
+    await reportTo(context, memory, row, [], [], [{ tenant: given.tenant, count: given.count }])
     throw reason
   }
   memory.free += want - items.length
@@ -183,7 +194,8 @@ export const dispatch = async (
     memory,
     row,
     answer.drained === null ? [] : [{ tenant: given.tenant, queue: given.queue, seq: answer.drained }],
-    nothing ? [{ tenant: given.tenant, queue: given.queue }] : [],
+    nothing ? [{ tenant: given.tenant, queue: given.queue, seq: given.seq }] : [],
+    [{ tenant: given.tenant, count: given.count - answer.offers.length }],
   )
 }
 
@@ -193,10 +205,14 @@ export const reportTo = async (
   memory: LinkMemory,
   row: SessionRow,
   drained: { tenant: TenantId; queue: QueueName; seq: number }[],
-  unsuitable: { tenant: TenantId; queue: QueueName }[],
+  unsuitable: LinkReport['unsuitable'],
+  unused: { tenant: TenantId; count: number }[] = [],
 ): Promise<void> => {
-  if (drained.length === 0 && unsuitable.length === 0 && memory.told === memory.free) return
-  await telling(memory, (free) => context.pool(row.pool).report({ node: row.node, session: row.session, free, drained, unsuitable }))
+  const news = drained.length + unsuitable.length + unused.filter(({ count }) => count > 0).length
+  if (news === 0 && memory.told === memory.free) return
+  await telling(memory, (free) =>
+    context.pool(row.pool).report({ node: row.node, session: row.session, free, drained, unsuitable, unused }),
+  )
 }
 
 /**

@@ -3,6 +3,8 @@ import type { NodeId, QueueName, SessionId, TenantId } from '../contract/ids.ts'
 export interface LaneState {
   tenant: TenantId
   queue: QueueName
+  /** The ledger's announcement that made it ready. */
+  seq: number
   /** Since when it waits, ms. */
   since: number
   /** The tenant's virtual time: slots given so far, divided by its weight. */
@@ -25,6 +27,7 @@ export interface Given {
   session: SessionId
   tenant: TenantId
   queue: QueueName
+  seq: number
   count: number
 }
 
@@ -63,7 +66,7 @@ export const choose = (
     const key = `${node.node} ${lane.tenant} ${lane.queue}`
     const known = given.get(key)
     if (known) known.count += count
-    else given.set(key, { node: node.node, session: node.session, tenant: lane.tenant, queue: lane.queue, count })
+    else given.set(key, { node: node.node, session: node.session, tenant: lane.tenant, queue: lane.queue, seq: lane.seq, count })
   }
   return { given: [...given.values()], used }
 }

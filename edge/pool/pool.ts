@@ -5,8 +5,17 @@ import { choose, type LaneState, type NodeState } from './choose.ts'
 
 /** What the pool wants done outside. Losing one is harmless: lanes stay ready, nodes report their slots again. */
 export type PoolEffect =
-  /** Ask the node's link to fetch up to `count` offers of a lane. */
-  { kind: 'dispatch'; node: NodeId; session: SessionId; tenant: TenantId; queue: QueueName; count: number; ride: boolean }
+  /** Ask the node's link to fetch up to `count` offers of a lane, known by announcement `seq`. */
+  {
+    kind: 'dispatch'
+    node: NodeId
+    session: SessionId
+    tenant: TenantId
+    queue: QueueName
+    seq: number
+    count: number
+    ride: boolean
+  }
 
 export interface PoolContext {
   store: Store
@@ -63,13 +72,17 @@ const forgetUnsuitable = (context: PoolContext, tenant: string, queue: string): 
   for (const key of context.unsuitable.keys()) if (key.startsWith(`${tenant} ${queue} `)) context.unsuitable.delete(key)
 }
 
-/** A tenant that was away does not come back with a claim on the past: it starts at the least share of those that wait. */
+/**
+ * A tenant that was away does not come back with a claim on the past: it starts at the least share of those that wait.
+ * Where nobody waits it starts at the greatest, for what a tenant was given while it was alone took nothing from others.
+ */
 const catchUp = (context: PoolContext, tenant: TenantId): void => {
-  const least = first<{ used: number | null }>(
-    context.store,
-    'SELECT min(s.used) AS used FROM shares s WHERE s.tenant <> ? AND EXISTS (SELECT 1 FROM lanes l WHERE l.tenant = s.tenant AND l.ready = 1)',
-    tenant,
-  )?.used
+  const least =
+    first<{ used: number | null }>(
+      context.store,
+      'SELECT min(s.used) AS used FROM shares s WHERE s.tenant <> ? AND EXISTS (SELECT 1 FROM lanes l WHERE l.tenant = s.tenant AND l.ready = 1)',
+      tenant,
+    )?.used ?? first<{ used: number | null }>(context.store, 'SELECT max(used) AS used FROM shares')?.used
   context.store.run(
     'INSERT INTO shares (tenant, used) VALUES (?, ?) ON CONFLICT (tenant) DO UPDATE SET used = max(used, excluded.used)',
     tenant,
@@ -84,8 +97,10 @@ export interface LinkReport {
   free: number
   /** Lanes that turned out empty, with the number of the announcement they were empty at. */
   drained: { tenant: TenantId; queue: QueueName; seq: number }[]
-  /** Lanes that have jobs, but none that this node can run. */
-  unsuitable: { tenant: TenantId; queue: QueueName }[]
+  /** Lanes that have jobs, but none that this node can run: seen at announcement `seq`. */
+  unsuitable: { tenant: TenantId; queue: QueueName; seq?: number | undefined }[]
+  /** Slots that were given and found no job: not held against the tenant. */
+  unused?: { tenant: TenantId; count: number }[]
 }
 
 /** A link says what its node can take and what became of the lanes it asked. A report of an old session changes no slots. */
@@ -99,7 +114,16 @@ export const report = (context: PoolContext, message: LinkReport): void => {
       seq,
       context.now(),
     )
-  pause(context, message.node, message.unsuitable)
+  // A lane that was announced anew meanwhile has a job that the link has not seen.
+  const stale = ({ tenant, queue, seq }: LinkReport['unsuitable'][number]): boolean =>
+    seq !== undefined &&
+    first(context.store, 'SELECT seq FROM lanes WHERE tenant = ? AND queue = ? AND seq > ?', tenant, queue, seq) !== undefined
+  pause(
+    context,
+    message.node,
+    message.unsuitable.filter((lane) => !stale(lane)),
+  )
+  for (const { tenant, count } of message.unused ?? []) giveBack(context, tenant, count)
   context.store.run('UPDATE nodes SET free = ? WHERE node = ? AND session = ?', message.free, message.node, message.session)
   match(context)
 }
@@ -131,7 +155,7 @@ const readLanes = (context: PoolContext): LaneState[] =>
     .all<LaneRow & { used: number | null }>(
       'SELECT l.tenant, l.queue, l.seq, l.since, s.used FROM lanes l LEFT JOIN shares s ON s.tenant = l.tenant WHERE l.ready = 1',
     )
-    .map(({ tenant, queue, since, used }) => ({ tenant, queue, since, used: used ?? 0, weight: 1 }))
+    .map(({ tenant, queue, seq, since, used }) => ({ tenant, queue, seq, since, used: used ?? 0, weight: 1 }))
 
 const readNodes = (context: PoolContext): NodeState[] =>
   context.store.all<NodeRow>('SELECT * FROM nodes WHERE free > 0').map(({ node, session, free, queues, tenants }) => ({
@@ -153,9 +177,9 @@ export const match = (context: PoolContext): void => {
   const { given, used } = choose(lanes, nodes, fits)
   // Offers may ride on a completion's answer only while one lane waits alone: else each slot is chosen anew, or fairness is lost.
   const ride = lanes.length === 1
-  for (const { node, session, tenant, queue, count } of given) {
+  for (const { node, session, tenant, queue, seq, count } of given) {
     context.store.run('UPDATE nodes SET free = free - ? WHERE node = ?', count, node)
-    context.emit({ kind: 'dispatch', node, session, tenant, queue, count, ride })
+    context.emit({ kind: 'dispatch', node, session, tenant, queue, seq, count, ride })
   }
   for (const [tenant, share] of used)
     context.store.run(
@@ -172,8 +196,14 @@ export const match = (context: PoolContext): void => {
  */
 export const unreachable = (context: PoolContext, { node, session, tenant, queue, count }: PoolEffect): void => {
   context.store.run('UPDATE nodes SET free = free + ? WHERE node = ? AND session = ?', count, node, session)
+  giveBack(context, tenant, count)
   pause(context, node, [{ tenant, queue }])
   match(context)
+}
+
+/** Takes back what a tenant was charged for slots that brought it nothing. */
+const giveBack = (context: PoolContext, tenant: TenantId, count: number): void => {
+  if (count > 0) context.store.run('UPDATE shares SET used = max(0, used - ?) WHERE tenant = ?', count, tenant)
 }
 
 /** These lanes are not tried on this node for a while. */
