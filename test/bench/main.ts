@@ -16,6 +16,8 @@ import { startSource } from './source.ts'
 
 const PARTS = ['small', 'large', 'slices'] as const
 const TENANT = 'bench'
+/** A database can work on more statements than the node has processors. */
+const SLOTS = 10
 const SOURCE_CONNECTIONS = 10
 
 const wanted = new Set(process.argv.slice(2))
@@ -39,7 +41,7 @@ const source = await startSource()
 const config = join(folder, 'node.toml')
 writeFileSync(
   config,
-  `[node]\nallowed_folders = [${JSON.stringify(tasks)}, ${JSON.stringify(dirname(FLIGHTS))}]\n` +
+  `[node]\nslots = ${SLOTS}\nallowed_folders = [${JSON.stringify(tasks)}, ${JSON.stringify(dirname(FLIGHTS))}]\n` +
     `[db.bank]\ntype = "postgres"\ndsn = "${source.dsn()}"\nmax_active = ${SOURCE_CONNECTIONS}\n`,
 )
 
