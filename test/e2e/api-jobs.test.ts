@@ -1,8 +1,9 @@
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { z } from 'zod'
 import { Job } from '../../edge/contract/jobs.ts'
 import { TaskInfo } from '../../edge/contract/tasks.ts'
-import { type Client, problemOf } from './support/client.ts'
+import { type Client, JobPage, parsed, problemOf, TaskPage } from './support/client.ts'
 import { startWorld, type World, writeTasks } from './support/world.ts'
 
 const TASKS = {
@@ -34,11 +35,10 @@ const submit = (task: string, body: unknown, headers: Record<string, string> = {
 const jobOf = async (answer: Response): Promise<Job> => Job.parse(await answer.json())
 
 test('tasks are listed with everything but their statement, which has a scope of its own', async () => {
-  const { items, next } = await (await acme.ask('/v1/tasks')).json()
+  const { items, next } = await parsed(await acme.ask('/v1/tasks'), TaskPage)
   expect(next).toBeNull()
-  const tasks = items.map((item: unknown) => TaskInfo.parse(item))
-  expect(tasks.map(({ name }: TaskInfo) => name).sort()).toEqual(['add', 'bare', 'broken', 'odd name/with slash & ümlaut', 'slow'])
-  const add = tasks.find(({ name }: TaskInfo) => name === 'add')
+  expect(items.map(({ name }) => name).sort()).toEqual(['add', 'bare', 'broken', 'odd name/with slash & ümlaut', 'slow'])
+  const add = items.find(({ name }) => name === 'add')
   expect(add).toMatchObject({
     description: 'Two numbers',
     family: 'reports.add',
@@ -55,11 +55,11 @@ test('tasks are listed with everything but their statement, which has a scope of
       { name: 'note', type: 'text', default: 'none' },
     ],
   })
-  expect(add.sql).toContain('SELECT $1::INT')
+  expect(add?.sql).toContain('SELECT $1::INT')
   const reader = await world.as('acme', 'tasks:read')
-  const shown = await (await reader.ask('/v1/tasks')).json()
-  expect(shown.items.some((item: object) => 'sql' in item)).toBe(false)
-  expect('sql' in (await (await reader.ask('/v1/tasks/add')).json())).toBe(false)
+  const shown = await parsed(await reader.ask('/v1/tasks'), TaskPage)
+  expect(shown.items.some((item) => 'sql' in item)).toBe(false)
+  expect('sql' in (await parsed(await reader.ask('/v1/tasks/add'), TaskInfo))).toBe(false)
 })
 
 test('a task is addressed by its name, whatever characters it has, and answers 404 where there is none', async () => {
@@ -152,26 +152,26 @@ test('a live alias answers the same request with its job and another with 409; a
   await acme.ended(live.id)
   const next = await acme.submit('add', { args: [1], alias: 'nightly' })
   expect(next.id).not.toBe(live.id)
-  const found = await (await acme.ask('/v1/jobs?alias=nightly')).json()
-  expect(found.items.map(({ id }: Job) => id)).toEqual([next.id, live.id])
+  const found = await parsed(await acme.ask('/v1/jobs?alias=nightly'), JobPage)
+  expect(found.items.map(({ id }) => id)).toEqual([next.id, live.id])
 })
 
 test('jobs are listed newest first in pages that a later submit does not shift', async () => {
   const page = await world.as('pages')
   const ids: string[] = []
   for (let n = 0; n < 7; n += 1) ids.unshift((await page.submit('add', { args: [n] })).id)
-  const first = await (await page.ask('/v1/jobs?limit=3')).json()
+  const first = await parsed(await page.ask('/v1/jobs?limit=3'), JobPage)
   await page.submit('add', { args: [99] })
-  const second = await (await page.ask(`/v1/jobs?limit=3&cursor=${encodeURIComponent(first.next)}`)).json()
-  const third = await (await page.ask(`/v1/jobs?limit=3&cursor=${encodeURIComponent(second.next)}`)).json()
+  const second = await parsed(await page.ask(`/v1/jobs?limit=3&cursor=${encodeURIComponent(first.next ?? '')}`), JobPage)
+  const third = await parsed(await page.ask(`/v1/jobs?limit=3&cursor=${encodeURIComponent(second.next ?? '')}`), JobPage)
   expect([first, second, third].map(({ items }) => items.length)).toEqual([3, 3, 1])
-  expect([first, second, third].flatMap(({ items }) => items.map((item: unknown) => Job.parse(item).id))).toEqual(ids)
+  expect([first, second, third].flatMap(({ items }) => items.map(({ id }) => id))).toEqual(ids)
   expect(third.next).toBeNull()
   for (const query of ['limit=0', 'limit=501', 'limit=x', 'state=none', 'alias=a%20b'])
     expect(await problemOf(await page.ask(`/v1/jobs?${query}`)), query).toMatchObject({ code: 'invalid_parameter' })
   expect(await problemOf(await page.ask('/v1/jobs?cursor=abc'))).toMatchObject({ code: 'invalid_cursor' })
   for (const id of ids) await page.ended(id)
-  const done = await (await page.ask('/v1/jobs?state=succeeded&task=add&limit=500')).json()
+  const done = await parsed(await page.ask('/v1/jobs?state=succeeded&task=add&limit=500'), JobPage)
   expect(done.items.length).toBeGreaterThanOrEqual(7)
 })
 
@@ -205,20 +205,22 @@ test('a live job cannot be deleted; a deleted one is gone for its tenant and unk
     expect(await problemOf(await acme.ask(`/v1/jobs/${id}`, { method: 'DELETE' }))).toMatchObject({ code: 'gone' })
     expect(await problemOf(await other.ask(`/v1/jobs/${id}`))).toMatchObject({ code: 'not_found', status: 404 })
   }
-  const { items } = await (await acme.ask('/v1/jobs?limit=500')).json()
-  expect(items.map(({ id }: Job) => id)).not.toContain(job.id)
+  const { items } = await parsed(await acme.ask('/v1/jobs?limit=500'), JobPage)
+  expect(items.map(({ id }) => id)).not.toContain(job.id)
 })
 
 test('a task whose nodes are gone stays listed and says so, and its jobs wait for the next node', async () => {
   const folder = join(world.folder, 'more')
   writeTasks(folder, { 'rare.sql': '-- name: rare\n-- db: duckdb\nSELECT 42 AS n\n' })
   const info = async (): Promise<TaskInfo> => TaskInfo.parse(await (await acme.ask('/v1/tasks/rare')).json())
-  const listed = (): Promise<TaskInfo | undefined> =>
-    acme.ask('/v1/tasks').then(async (answer) => (await answer.json()).items.find(({ name }: TaskInfo) => name === 'rare'))
+  const listed = async (): Promise<TaskInfo | undefined> =>
+    parsed(await acme.ask('/v1/tasks'), TaskPage).then(({ items }) => items.find(({ name }) => name === 'rare'))
   const node = await world.system.startNode({ name: 'other-node', folders: [folder] })
   await vi.waitFor(async () => expect(await info()).toMatchObject({ available: true }), { timeout: 20_000 })
   await node.stop(1)
-  await vi.waitFor(async () => expect(await listed()).toMatchObject({ available: false, notice: expect.stringMatching(/node/) }), 20_000)
+  await vi.waitFor(async () => expect(await listed()).toMatchObject({ available: false, notice: expect.stringMatching(/node/) }), {
+    timeout: 20_000,
+  })
   const job = await acme.submit('rare')
   expect(job.state).toBe('waiting')
   await world.system.startNode({ name: 'other-node-2', folders: [folder] })
@@ -231,7 +233,10 @@ test('health, readiness and the description of the API need no token', async () 
   expect(await (await open('/readyz')).json()).toMatchObject({ status: 'ready', nodes: expect.any(Number) })
   const none = await open('/readyz?pool=empty')
   expect([none.status, await none.json()]).toEqual([503, { status: 'no_node', nodes: 0 }])
-  const document = await (await open('/openapi.json')).json()
+  const document = await parsed(
+    await open('/openapi.json'),
+    z.looseObject({ components: z.object({ schemas: z.record(z.string(), z.unknown()) }) }),
+  )
   expect(document).toMatchObject({ openapi: '3.1.0', servers: [{ url: world.system.origin }] })
   expect(Object.keys(document.components.schemas)).toContain('Job')
 })

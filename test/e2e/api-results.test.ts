@@ -8,7 +8,7 @@ import { z } from 'zod'
 import type { Job } from '../../edge/contract/jobs.ts'
 import { Manifest, type ResultDocument } from '../../edge/contract/manifests.ts'
 import { verifyManifest } from '../../edge/identity/signature.ts'
-import { type Client, problemOf } from './support/client.ts'
+import { type Client, parsed, problemOf, WholeResult } from './support/client.ts'
 import { startWorld, type World } from './support/world.ts'
 
 /** More rows than a small result can have, and more than one row group. */
@@ -195,14 +195,14 @@ test('CSV and JSON of a large result are made once: 202 first, then every row', 
   expect(lines.length).toBe(ROWS + 2)
   expect(lines[0]).toBe('n,t,noise')
   expect(lines.slice(1, 4).map((line) => line.replace(/,[0-9a-f]{64}$/, ''))).toEqual(['0,', '1,""', '2,"text, ""2"""'])
-  const json = await (await acme.made(`/v1/jobs/${fresh.id}/result.json`)).json()
+  const json = await parsed(await acme.made(`/v1/jobs/${fresh.id}/result.json`), WholeResult)
   expect(json.columns).toEqual([
     { name: 'n', type: 'long' },
     { name: 't', type: 'string' },
     { name: 'noise', type: 'string' },
   ])
   expect(json.rows.length).toBe(ROWS)
-  expect(json.rows.slice(-2).map((row: unknown[]) => row.slice(0, 2))).toEqual([
+  expect(json.rows.slice(-2).map((row) => row.slice(0, 2))).toEqual([
     [String(ROWS - 2), ''],
     [String(ROWS - 1), `text, "${ROWS - 1}"`],
   ])

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import type { Job } from '../../edge/contract/jobs.ts'
-import { type Client, problemOf } from './support/client.ts'
+import { SliceAnswer } from '../../edge/contract/slices.ts'
+import { type Client, parsed, problemOf } from './support/client.ts'
 import { startWorld, type World } from './support/world.ts'
 
 /** The same seven rows, alone (the Worker answers) and before rows that no question asks for (a node answers). */
@@ -138,8 +139,8 @@ test('an empty body is the first page of a thousand rows without Scarab’s own 
   for (const raw of ['', '{}']) {
     const answer = await acme.ask(`/v1/jobs/${large.id}/slice`, { raw, headers: { 'content-type': 'application/json' } })
     expect(answer.status).toBe(200)
-    const { columns, rows } = await answer.json()
-    expect(columns.map(({ name }: { name: string }) => name)).toEqual(['id', 'tag', 'big', 'price', 'ratio', 'day'])
+    const { columns, rows } = await parsed(answer, SliceAnswer)
+    expect(columns.map(({ name }) => name)).toEqual(['id', 'tag', 'big', 'price', 'ratio', 'day'])
     expect(rows.length).toBe(1_000)
     expect(rows[0]).toEqual([1, 'a', '10', '1.50', 0.5, '2024-01-01'])
     expect(rows[1]?.[4]).toBe('NaN')
@@ -161,7 +162,7 @@ test('a POST makes the GET by its hash valid, in JSON and CSV, for ever and for 
     const question = { select: ['id', 'tag'], where: [FIRST_SEVEN], order: ['-id'], limit: 2 }
     const post = await acme.ask(`/v1/jobs/${job.id}/slice`, { body: question })
     const place = post.headers.get('content-location') ?? ''
-    const answer = await post.json()
+    const answer = await parsed(post, SliceAnswer)
     expect(place).toBe(`/v1/results/r${job.id}/slice/${answer.hash}`)
     const get = await acme.ask(place)
     expect([get.status, get.headers.get('cache-control')]).toEqual([200, 'private, max-age=31536000, immutable'])

@@ -2,7 +2,7 @@ import { Agent, type IncomingHttpHeaders, request } from 'node:http'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { PROBLEMS, ProblemDocument } from '../../edge/contract/problems.ts'
 import { PERSON_SCOPES } from '../../edge/embedded/keys.ts'
-import type { Client } from './support/client.ts'
+import { type Client, JobPage, parsed } from './support/client.ts'
 import { Chance, mutate, type Wire } from './support/mutate.ts'
 import { startWorld, type World } from './support/world.ts'
 
@@ -60,7 +60,7 @@ const validRequests = async (acme: Client, sender: Client): Promise<Wire[]> => {
     offset: 0,
   }
   const groups = { group: ['day'], select: ['day', { fn: 'sum', col: 'd', as: 's' }, { fn: 'count' }], order: ['-s'], limit: 5 }
-  const cursor = (await (await acme.ask('/v1/jobs?limit=1')).json()).next
+  const cursor = (await parsed(await acme.ask('/v1/jobs?limit=1'), JobPage)).next ?? ''
   return [
     get('/v1/tasks'),
     get('/v1/tasks/add'),

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import type { Job } from '../../edge/contract/jobs.ts'
-import type { Client } from './support/client.ts'
+import { type Client, parsed } from './support/client.ts'
 import { readFamily, rowsPerJob } from './support/iceberg.ts'
 import { startWorld, type World } from './support/world.ts'
 
@@ -58,7 +58,7 @@ const metadataOf = async (family: string): Promise<z.infer<typeof Metadata>> => 
   const [namespace, table] = family.split('.')
   const answer = await acme.ask(`/iceberg/v1/acme/namespaces/${namespace}/tables/${table}`)
   expect(answer.status).toBe(200)
-  return Metadata.parse((await answer.json()).metadata)
+  return (await parsed(answer, z.object({ metadata: Metadata }))).metadata
 }
 
 test('an independent reader finds exactly the rows of the jobs, small and large', async () => {

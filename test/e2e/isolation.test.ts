@@ -16,7 +16,7 @@ import { Family, TenantId } from '../../edge/contract/ids.ts'
 import type { Job } from '../../edge/contract/jobs.ts'
 import { dataKey } from '../../edge/contract/keys.ts'
 import { OPERATIONS } from '../../edge/http/openapi.ts'
-import { type Client, client, problemOf } from './support/client.ts'
+import { type Client, client, JobPage, parsed, problemOf } from './support/client.ts'
 import { type ForgedToken, forge } from './support/forge.ts'
 import { startWorld, type World, writeTasks } from './support/world.ts'
 
@@ -122,8 +122,8 @@ test('aliases and idempotency keys of two tenants never meet', async () => {
   const theirs = await beta.submit('shared', { alias: 'one-name' }, headers)
   expect(theirs.id).not.toBe(mine.id)
   await Promise.all([alpha.ended(mine.id), beta.ended(theirs.id)])
-  const { items } = await (await beta.ask('/v1/jobs?alias=one-name')).json()
-  expect(items.map(({ id }: Job) => id)).toEqual([theirs.id])
+  const { items } = await parsed(await beta.ask('/v1/jobs?alias=one-name'), JobPage)
+  expect(items.map(({ id }) => id)).toEqual([theirs.id])
 })
 
 test('headers and parameters that name a tenant change nothing', async () => {

@@ -7,7 +7,7 @@ import { type ColumnType, typeName } from '../../edge/contract/columns.ts'
 import type { Job } from '../../edge/contract/jobs.ts'
 import { csvOf } from '../../edge/slices/csv.ts'
 import { type PostgresServer, startPostgres } from '../support/postgres.ts'
-import { type Client, problemOf } from './support/client.ts'
+import { type Client, parsed, problemOf, WholeResult } from './support/client.ts'
 import { readFamily } from './support/iceberg.ts'
 import { columnsOf, type TypedEngine, typedQuery, wireRows } from './support/type-values.ts'
 import { startWorld, type World } from './support/world.ts'
@@ -148,7 +148,7 @@ describe.each([
   })
 
   test('result.json and result.csv are exact', async () => {
-    const json = await (await acme.made(`/v1/jobs/${job.id}/result.json`)).json()
+    const json = await parsed(await acme.made(`/v1/jobs/${job.id}/result.json`), WholeResult)
     expect(json.columns).toEqual(header)
     expect(json.rows.slice(0, 4)).toEqual(expected)
     const csv = await (await acme.made(`/v1/jobs/${job.id}/result.csv`)).text()

@@ -1,7 +1,10 @@
-import { isTerminal, Job } from '../../../edge/contract/jobs.ts'
+import { z } from 'zod'
+import { WireValue } from '../../../edge/contract/columns.ts'
+import { isTerminal, Job, page } from '../../../edge/contract/jobs.ts'
 import { ResultDocument } from '../../../edge/contract/manifests.ts'
 import { ProblemDocument } from '../../../edge/contract/problems.ts'
 import { SliceAnswer } from '../../../edge/contract/slices.ts'
+import { TaskInfo } from '../../../edge/contract/tasks.ts'
 import { type ServerEvent, serverEvents } from './sse.ts'
 
 export interface Ask {
@@ -111,3 +114,15 @@ export const problemOf = async (answer: Response): Promise<ProblemDocument> => {
   if (problem.status !== answer.status) throw new Error(`the problem says ${problem.status}, the answer ${answer.status}`)
   return problem
 }
+
+export const JobPage = page(Job)
+export const TaskPage = page(TaskInfo)
+/** `result.json`. */
+export const WholeResult = z.object({
+  columns: z.array(z.object({ name: z.string(), type: z.string() })),
+  rows: z.array(z.array(WireValue)),
+})
+
+/** An answer's JSON by its schema. */
+export const parsed = async <Schema extends z.ZodType>(answer: Response, schema: Schema): Promise<z.infer<Schema>> =>
+  schema.parse(await answer.json())
