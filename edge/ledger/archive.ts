@@ -28,7 +28,8 @@ export const archiveResult = async (context: LedgerContext, bucket: R2Bucket, jo
   await bucket.put(key, JSON.stringify({ manifest: kept.manifest, rows: kept.inline_rows } satisfies ArchivedResult), {
     httpMetadata: { contentType: 'application/json' },
   })
-  if (findJob(context, job)?.deleted_at !== null) return
+  // Deleted meanwhile: its objects were purged perhaps before this one was there.
+  if (findJob(context, job)?.deleted_at !== null) return bucket.delete(key)
   context.store.run('UPDATE results SET manifest = NULL, inline_rows = NULL, inline_parquet = NULL, archived = ? WHERE job = ?', key, job)
 }
 

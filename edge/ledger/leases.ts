@@ -5,7 +5,8 @@ import { clearTimer, setTimer } from '../storage/timers.ts'
 import type { LedgerContext } from './context.ts'
 import { findJob, isHolder, type JobRow, move, updateJob } from './jobs.ts'
 import { laneDrained, laneReady, laneUnsuited } from './lanes.ts'
-import { BACKOFF_FIRST_MS, BACKOFF_LAST_MS, MAX_LOST_TRIES, SESSION_SECONDS } from './limits.ts'
+import { BACKOFF_FIRST_MS, BACKOFF_LAST_MS, MAX_LOST_TRIES, MAX_OFFERS, SESSION_SECONDS } from './limits.ts'
+import { fitting } from './read.ts'
 import { isHeld } from './states.ts'
 
 /** Who speaks: one session of one node. */
@@ -63,16 +64,22 @@ export const touchSession = (context: LedgerContext, holder: Holder): void => {
 export const offer = (context: LedgerContext, request: OfferRequest): OfferAnswer => {
   const { store } = context
   const acceptBy = context.now() + request.offer_seconds * 1000
+  const select = <R extends object>(columns: string, limit: number): R[] =>
+    store.all<R>(
+      `SELECT ${columns} FROM jobs WHERE state = 'waiting' AND pool = ? AND queue = ? AND task IN (SELECT value FROM json_each(?)) ORDER BY id LIMIT ?`,
+      request.pool,
+      request.queue,
+      JSON.stringify(Object.keys(request.tasks)),
+      limit,
+    )
+  // Many jobs with large arguments would not fit into one answer; a few always do, and are not measured first.
+  const want = Math.min(request.want, MAX_OFFERS)
   const rows =
-    request.want > 0
-      ? store.all<JobRow>(
-          `SELECT * FROM jobs WHERE state = 'waiting' AND pool = ? AND queue = ? AND task IN (SELECT value FROM json_each(?)) ORDER BY id LIMIT ?`,
-          request.pool,
-          request.queue,
-          JSON.stringify(Object.keys(request.tasks)),
-          request.want,
-        )
-      : []
+    want > FEW_OFFERS
+      ? select<JobRow>('*', fitting(select<{ size: number }>('length(args) AS size', want)))
+      : want > 0
+        ? select<JobRow>('*', want)
+        : []
   const offers: OfferedJob[] = []
   for (const row of rows) {
     const change = {
@@ -106,6 +113,9 @@ export const offer = (context: LedgerContext, request: OfferRequest): OfferAnswe
     laneUnsuited(context, request.pool, request.queue, request.seq)
   return { offers, drained: waits ? null : laneDrained(context, request.pool, request.queue) }
 }
+
+/** So many jobs fit into one message, however large their arguments are (a request's body ends at 1 MiB). */
+const FEW_OFFERS = 16
 
 export type LeaseVerdict = 'ok' | 'fenced' | 'cancelled'
 

@@ -24,5 +24,9 @@ export const OUTBOX_BATCH = 200
 export const MAX_SLICES_PER_RESULT = 1_000
 /** A page of a list, at most. */
 export const MAX_PAGE = 500
+/** Jobs of one list or offer have at most this many characters of arguments together: an RPC message ends at 32 MiB (platform limit). */
+export const MAX_ARGS_BYTES = 4 * 1024 * 1024
+/** Jobs offered to one node at once, whatever it wants. */
+export const MAX_OFFERS = 500
 /** An upload of a pack may be asked for this long after completion. */
 export const PACK_SECONDS = 15 * 60

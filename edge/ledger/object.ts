@@ -456,7 +456,11 @@ export class LedgerObject extends DurableObject<Env> {
       if (row.deleted_at !== null) {
         await purgeResult(this.#context, this.env.RESULTS, job)
         clearTimer(this.#context.store, 'purge', job)
-      } else await archiveResult(this.#context, this.env.RESULTS, job)
+        return
+      }
+      await archiveResult(this.#context, this.env.RESULTS, job)
+      // A deletion that came meanwhile has a timer of its own under this name: it stays.
+      if (findJob(this.#context, job)?.deleted_at === null) clearTimer(this.#context.store, 'purge', job)
     } catch (reason) {
       console.warn(`result of ${job} was not moved; it is tried again: ${String(reason)}`)
     }

@@ -100,7 +100,9 @@ export const publicationOutcome = (context: LedgerContext, items: Outcome[]): Jo
       ...(item.snapshot !== null ? { snapshot: item.snapshot } : {}),
       ...(item.reason !== null ? { reason: item.reason } : {}),
     })
-    if (next === 'published') context.emit({ kind: 'purge', job: item.job })
+    if (next !== 'published') continue
+    setTimer(context.store, 'purge', item.job, context.now() + REPEAT_LAST_MS)
+    context.emit({ kind: 'purge', job: item.job })
   }
   return items.map(({ job }) => job)
 }

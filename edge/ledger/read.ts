@@ -4,7 +4,7 @@ import { type Job, Job as JobSchema, type JobState } from '../contract/jobs.ts'
 import { first, type SqlValue } from '../storage/store.ts'
 import type { LedgerContext } from './context.ts'
 import { findJob, type JobRow } from './jobs.ts'
-import { MAX_PAGE } from './limits.ts'
+import { MAX_ARGS_BYTES, MAX_PAGE } from './limits.ts'
 import { SHOWN } from './states.ts'
 
 const instant = (at: number | null): string | null => (at === null ? null : new Date(at).toISOString())
@@ -94,19 +94,36 @@ export const listJobs = (context: LedgerContext, query: ListQuery): { rows: JobR
     where.push(`state IN (${states.map(() => '?').join()})`)
     values.push(...states)
   }
-  const rows = context.store.all<JobRow>(`SELECT * FROM jobs WHERE ${where.join(' AND ')} ORDER BY id DESC LIMIT ?`, ...values, limit + 1)
-  const page = rows.slice(0, limit)
-  return { rows: page, next: rows.length > limit ? (page.at(-1)?.id ?? null) : null }
+  // Sizes first: arguments may have a megabyte a job, and a page must fit into memory and into one answer.
+  const found = context.store.all<{ id: string; size: number }>(
+    `SELECT id, length(args) AS size FROM jobs WHERE ${where.join(' AND ')} ORDER BY id DESC LIMIT ?`,
+    ...values,
+    limit + 1,
+  )
+  const count = Math.min(limit, fitting(found))
+  const last = found[count - 1]
+  if (!last) return { rows: [], next: null }
+  const rows = context.store.all<JobRow>(`SELECT * FROM jobs WHERE ${where.join(' AND ')} AND id >= ? ORDER BY id DESC`, ...values, last.id)
+  return { rows, next: found.length > count ? last.id : null }
 }
 
-/** Events after number `after`, in order. */
-export const eventsAfter = (context: LedgerContext, job: string, after: number, limit = 1_000): JobEvent[] =>
+/** How many of these, from the first on, stay within the bytes of arguments that one message carries; at least one. */
+export const fitting = (jobs: readonly { size: number }[]): number => {
+  let bytes = 0
+  const over = jobs.findIndex(({ size }, index) => {
+    bytes += size
+    return index > 0 && bytes > MAX_ARGS_BYTES
+  })
+  return over < 0 ? jobs.length : over
+}
+
+/** Events after number `after`, in order, all of them: what was left out here, a reader's stream would never bring (I9). */
+export const eventsAfter = (context: LedgerContext, job: string, after: number): JobEvent[] =>
   context.store
     .all<{ seq: number; type: JobEvent['type']; state: JobState; at: number; body: string }>(
-      'SELECT seq, type, state, at, body FROM events WHERE job = ? AND seq > ? ORDER BY seq LIMIT ?',
+      'SELECT seq, type, state, at, body FROM events WHERE job = ? AND seq > ? ORDER BY seq',
       job,
       after,
-      limit,
     )
     .map(({ seq, type, state, at, body }) => ({
       seq,

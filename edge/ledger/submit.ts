@@ -43,6 +43,19 @@ const isSame = (row: JobRow, wanted: Submission): boolean =>
   row.db === wanted.db &&
   row.engine_hint === wanted.engine_hint
 
+const rememberKey = ({ store, now }: LedgerContext, { idempotency }: Submission, job: string): void => {
+  if (!idempotency) return
+  store.run(
+    'INSERT INTO keys (key, body, job, at) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET body = excluded.body, job = excluded.job, at = excluded.at',
+    idempotency.key,
+    idempotency.body,
+    job,
+    now(),
+  )
+  // One timer for all keys, due for the oldest: set anew with each, it would never ring while keys keep coming.
+  if (!first(store, `SELECT due FROM timers WHERE kind = 'keys'`)) setTimer(store, 'keys', '', now() + KEY_SECONDS * 1000)
+}
+
 /**
  * Takes a job: idempotency, alias, insert, event 1 and the lane's announcement in one transaction of the caller.
  * `live` is the number of jobs that have not ended.
@@ -71,7 +84,11 @@ export const submit = (context: LedgerContext, wanted: Submission, live: number)
   if (wanted.alias !== null) {
     const row = jobOfAlias(context, wanted.alias)
     if (row && row.finished_at === null) {
-      if (isSame(row, wanted)) return { ok: true, job: showJob(row), created: false }
+      if (isSame(row, wanted)) {
+        // The key names this job from now on: its repetition must not run the report again when the alias is free.
+        rememberKey(context, wanted, row.id)
+        return { ok: true, job: showJob(row), created: false }
+      }
       return {
         ok: false,
         code: 'alias_in_use',
@@ -139,16 +156,7 @@ export const submit = (context: LedgerContext, wanted: Submission, live: number)
   )
   row.seq = 0
   addEvent(context, row, 'state', {})
-  if (wanted.idempotency) {
-    store.run(
-      'INSERT INTO keys (key, body, job, at) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET body = excluded.body, job = excluded.job, at = excluded.at',
-      wanted.idempotency.key,
-      wanted.idempotency.body,
-      id,
-      now,
-    )
-    setTimer(store, 'keys', '', now + KEY_SECONDS * 1000)
-  }
+  rememberKey(context, wanted, id)
   laneReady(context, row.pool, row.queue)
   return { ok: true, job: showJob(row), created: true }
 }
