@@ -125,14 +125,21 @@ export type CancelAnswer = 'cancelled' | 'asked' | 'ended'
 export const cancel = (context: LedgerContext, row: JobRow, reason: string): CancelAnswer => {
   if (row.cancel_at !== null) return row.finished_at === null ? 'asked' : 'ended'
   const now = context.now()
-  const untouched = row.state === 'offered' ? 'the job had not begun; the offer to a node is void' : 'the job had not begun'
+  // I8: tries are burnt by attempts that began and were lost with their node, which never said what became of the query.
+  const outcome = row.tries > 0 ? 'not_confirmed' : 'confirmed'
+  const why =
+    row.tries > 0
+      ? 'the job was waiting to be tried again; the node of an earlier attempt was lost, and its query may still run'
+      : row.state === 'offered'
+        ? 'the job had not begun; the offer to a node is void'
+        : 'the job had not begun'
   const holder = row.state === 'offered' ? {} : { node: null, session: null }
   const verdict = move(
     context,
     row,
     'cancel',
-    { ...holder, offer_by: null, due_at: null, cancel_at: now, cancel_outcome: 'confirmed', cancel_reason: untouched },
-    { cancel: 'confirmed', reason },
+    { ...holder, offer_by: null, due_at: null, cancel_at: now, cancel_outcome: outcome, cancel_reason: why },
+    { cancel: outcome, reason },
   )
   if (verdict === 'moved') {
     clearTimer(context.store, 'due', row.id)
