@@ -1,3 +1,4 @@
+import { mostAhead } from '../../compute/agent/core.ts'
 import { type INNER_STATES, isEnded } from '../../edge/ledger/states.ts'
 import type { Clients } from './client.ts'
 import { metadataOf } from './families.ts'
@@ -52,13 +53,12 @@ export const stuck = (world: World, tenants: readonly string[]): string[] => {
 }
 
 /** Judges a history by what was written down about it and by what is left in the databases. Answers every violation. */
-export const check = (
+export const check = async (
   world: World,
   tenants: readonly string[],
   clients: Clients,
-  nodes: readonly SimulatedNode[],
   runs: readonly EngineRun[],
-): string[] => {
+): Promise<string[]> => {
   const wrong: string[] = []
   for (const tenant of tenants) {
     if (!hasTables(world, tenant)) continue
@@ -68,9 +68,8 @@ export const check = (
     const events = database.all<FinalEvent>('SELECT job, seq, type, state, at, body FROM events ORDER BY job, seq')
     wrong.push(...lifeOf(trace), ...completionsOf(world, tenant, trace), ...numbersOf(jobs, events))
     wrong.push(...promisesOf(tenant, jobs, clients), ...readersOf(tenant, events, clients), ...onceOf(tenant, jobs, clients))
-    wrong.push(...familiesOf(world, tenant, jobs))
+    wrong.push(...cancelsOf(tenant, trace, runs), ...(await familiesOf(world, tenant, jobs)))
   }
-  wrong.push(...slotsOf(world, nodes), ...cancelsOf(world, tenants, runs))
   return wrong
 }
 
@@ -111,19 +110,21 @@ const completionsOf = (world: World, tenant: string, trace: readonly Traced[]): 
   const won = new Map<string, string>()
   for (const row of trace) if (row.after === 'succeeded' && row.before !== 'succeeded') won.set(row.job, `${row.attempt} ${row.session}`)
   const said = new Map<string, string>()
+  const asked = new Set<string>()
   for (const { kind, name, method, args, answer } of world.called) {
     if (kind !== 'LEDGER' || name !== tenant || method !== 'complete') continue
     const [holder, items] = args as [{ session: string }, { job: string; attempt: number }[]]
-    const { verdicts } = answer as { verdicts: string[] }
+    const verdicts = (answer as { verdicts: string[] } | undefined)?.verdicts ?? []
     items.forEach(({ job, attempt }, index) => {
-      if (verdicts[index] !== 'ok') return
       const who = `${attempt} ${holder.session}`
+      asked.add(`${job} ${who}`)
+      if (verdicts[index] !== 'ok') return
       if ((said.get(job) ?? who) !== who) wrong.push(`I2: both ${said.get(job)} and ${who} completed ${job}`)
       said.set(job, who)
       if (won.get(job) !== who) wrong.push(`I2: ${who} was told it had completed ${job}, the ledger says ${won.get(job)}`)
     })
   }
-  for (const [job, who] of won) if (said.get(job) !== who) wrong.push(`I2: ${job} succeeded by ${who}, whom nobody heard of`)
+  for (const [job, who] of won) if (!asked.has(`${job} ${who}`)) wrong.push(`I2: ${job} succeeded by ${who}, whom nobody heard of`)
   return wrong
 }
 
@@ -193,14 +194,14 @@ const onceOf = (tenant: string, jobs: ReadonlyMap<string, FinalJob>, clients: Cl
 }
 
 /** I4: what the tables hold, read as any Iceberg reader would. */
-const familiesOf = (world: World, tenant: string, jobs: ReadonlyMap<string, FinalJob>): string[] => {
+const familiesOf = async (world: World, tenant: string, jobs: ReadonlyMap<string, FinalJob>): Promise<string[]> => {
   const wrong: string[] = []
   const live = new Map<string, number>()
   const appended = new Map<string, number>()
   for (const [key] of world.places) {
     if (!key.startsWith(`TABLE ${tenant}/`)) continue
     const family = key.slice(`TABLE ${tenant}/`.length)
-    const contents = metadataOf(world, tenant, family)
+    const contents = await metadataOf(world, tenant, family)
     if (!contents) continue
     for (const job of contents.appended) appended.set(job, (appended.get(job) ?? 0) + 1)
     for (const { job, attempt, key: object } of contents.files) {
@@ -232,30 +233,32 @@ const familiesOf = (world: World, tenant: string, jobs: ReadonlyMap<string, Fina
 }
 
 /** Nothing runs any more, so every slot is free: the pool must know it. */
-const slotsOf = (world: World, nodes: readonly SimulatedNode[]): string[] => {
+export const slots = (world: World, nodes: readonly SimulatedNode[]): string[] => {
   const wrong: string[] = []
   const pool = world.places.get('POOL main')?.database.all<{ node: string; free: number }>('SELECT node, free FROM nodes') ?? []
   for (const node of nodes) {
     if (!node.ready) wrong.push(`slots: ${node.settings.name} is not ready: ${node.describe()}`)
     else if (!node.idle) wrong.push(`slots: ${node.settings.name} still holds work: ${node.describe()}`)
     const free = pool.find((row) => row.node === node.settings.name)?.free ?? 0
-    // Too high a number is corrected when it is used, and at the next renewal; too low a one is a slot that nobody gets.
-    if (free < node.capacity || free > 4 * node.capacity)
-      wrong.push(`slots: ${node.settings.name} has room for ${node.capacity}, the pool believes ${free}`)
+    // An idle node takes at least as many as it has slots. Too high a number is corrected when it is used, and at the next
+    // renewal; too low a one is a slot that nobody gets.
+    const { slots: own } = node.settings
+    if (free < own || free > 4 * (own + mostAhead(own))) wrong.push(`slots: ${node.settings.name} has ${own}, the pool believes in ${free}`)
   }
   return wrong
 }
 
-/** I8: a cancel that says "confirmed" means that no engine worked on the job any more. */
-const cancelsOf = (world: World, tenants: readonly string[], runs: readonly EngineRun[]): string[] => {
-  const wrong: string[] = []
-  for (const tenant of tenants)
-    for (const job of jobsOf(world, tenant)) {
-      if (job.state !== 'cancelled' || job.cancel_outcome !== 'confirmed') continue
-      const ended = world.called.length
-      void ended
-      for (const run of runs)
-        if (run.job === job.id && run.to === null) wrong.push(`I8: ${job.id} is cancelled and confirmed, attempt ${run.attempt} still runs`)
-    }
-  return wrong
-}
+/**
+ * I8: a cancel that says "confirmed" means that no engine works on the job. Of a job that a node holds, the word is that of
+ * its current attempt; of any other it is the ledger's own, for every attempt there ever was.
+ */
+const cancelsOf = (tenant: string, trace: readonly Traced[], runs: readonly EngineRun[]): string[] =>
+  trace.flatMap((row) => {
+    if (row.after !== 'cancelled' || row.before === 'cancelled' || row.cancel !== 'confirmed') return []
+    const held = row.before === 'leased' || row.before === 'running'
+    return runs.flatMap((run) =>
+      run.tenant === tenant && run.job === row.job && (!held || run.attempt === row.attempt) && (run.to === null || run.to > row.at)
+        ? [`I8: ${row.job} is cancelled and confirmed, attempt ${run.attempt} runs on ${run.node}`]
+        : [],
+    )
+  })

@@ -7,6 +7,12 @@ interface Prepared {
   yields: boolean
 }
 
+let clock: () => number = () => 0
+/** The virtual time that triggers write down. */
+export const setClock = (now: () => number): void => {
+  clock = now
+}
+
 /**
  * One object's SQLite, as far as `objectStore` uses a Durable Object's storage. Survives every crash of a history.
  * Creating a database and preparing its statements costs more than a history, so they are lent out and emptied.
@@ -15,7 +21,13 @@ export class Database {
   readonly #database = new DatabaseSync(':memory:')
   readonly #prepared = new Map<string, Prepared>()
   #inTransaction = false
+
+  constructor() {
+    this.#database.exec('PRAGMA temp_store = MEMORY')
+    this.#database.function('virtual_now', () => clock())
+  }
   #clear: string[] | null = null
+  #done = false
 
   readonly sql = {
     exec: (query: string, ...values: Value[]): { toArray(): Record<string, unknown>[]; rowsWritten: number } => {
@@ -56,8 +68,9 @@ export class Database {
 
   /** Statements that run once in the life of this database, after its migrations. */
   once(statements: readonly string[]): void {
+    if (this.#done) return
+    this.#done = true
     for (const statement of statements) this.#database.exec(statement)
-    this.#clear = null
   }
 
   /** Empties all tables but the schema's version. */

@@ -1,9 +1,9 @@
 import { Family } from '../../edge/contract/ids.ts'
+import { readAvroFile } from '../../edge/iceberg/avro-file.ts'
 import { keyOf } from '../../edge/iceberg/location.ts'
 import { DELETED, manifestEntries } from '../../edge/iceberg/manifest.ts'
 import { listedManifests } from '../../edge/iceberg/manifest-list.ts'
 import { currentSchema, parseMetadata, specOf } from '../../edge/iceberg/metadata.ts'
-import { readAvroNow } from './avro-double.ts'
 import type { World } from './world.ts'
 
 export interface FamilyContents {
@@ -13,7 +13,7 @@ export interface FamilyContents {
 }
 
 /** What a reader finds in a family: the current snapshot's files, and which jobs each snapshot says it has appended. */
-export const metadataOf = (world: World, tenant: string, family: string): FamilyContents | null => {
+export const metadataOf = async (world: World, tenant: string, family: string): Promise<FamilyContents | null> => {
   const pointer = world.places
     .get(`CATALOG ${tenant}`)
     ?.database.all<{ location: string }>('SELECT location FROM pointers WHERE family = ?', Family.parse(family))[0]?.location
@@ -28,16 +28,16 @@ export const metadataOf = (world: World, tenant: string, family: string): Family
     summary.operation === 'append' ? (summary['job-ids'] ?? '').split(',').filter((job) => job !== '') : [],
   )
   const snapshot = metadata.snapshots.find((one) => one['snapshot-id'] === metadata['current-snapshot-id'])
-  const files = (snapshot ? listedManifests(readAvroNow(bytesAt(snapshot['manifest-list']))) : []).flatMap((manifest) =>
-    manifestEntries(readAvroNow(bytesAt(manifest.path)), specOf(metadata, manifest.specId), currentSchema(metadata), {
-      snapshot: manifest.addedSnapshot,
-      sequence: manifest.sequence,
-    }).flatMap((entry) => {
-      if (entry.status === DELETED) return []
+  const files: FamilyContents['files'] = []
+  for (const manifest of snapshot ? listedManifests(await readAvroFile(bytesAt(snapshot['manifest-list']))) : []) {
+    const added = { snapshot: manifest.addedSnapshot, sequence: manifest.sequence }
+    const file = await readAvroFile(bytesAt(manifest.path))
+    for (const entry of manifestEntries(file, specOf(metadata, manifest.specId), currentSchema(metadata), added)) {
+      if (entry.status === DELETED) continue
       const key = keyOf(entry.file.path)
       const [job = '', attempt = ''] = key.split('/data/')[1]?.split('/') ?? []
-      return [{ job, attempt: Number(attempt), key }]
-    }),
-  )
+      files.push({ job, attempt: Number(attempt), key })
+    }
+  }
   return { appended, files }
 }

@@ -1,5 +1,5 @@
 import { announceMessages } from '../../compute/agent/announce.ts'
-import { AgentCore, capacityOf, type Effect, keyOf, type Outcome } from '../../compute/agent/core.ts'
+import { AgentCore, type Effect, keyOf, type Outcome } from '../../compute/agent/core.ts'
 import { Requests } from '../../compute/agent/requests.ts'
 import type { ResultSchema } from '../../edge/contract/columns.ts'
 import { type Lease, NODE_PROTOCOL_VERSION, type Offer, ToNode } from '../../edge/contract/node.ts'
@@ -24,9 +24,10 @@ export interface EngineRun extends Lease {
   to: number | null
 }
 
+const AGAIN_MS = 500
+const TICK_MS = 1_000
 const PAUSE_FIRST_MS = 50
 const PAUSE_LAST_MS = 5_000
-const WANT_AGAIN_MS = 30_000
 /** Stands for a file of Parquet: footers are not read in the simulation. */
 const PARQUET = new Uint8Array(64).fill(80)
 const PARQUET_BASE64 = Buffer.from(PARQUET).toString('base64')
@@ -40,7 +41,7 @@ class Life {
   alive = true
   socket: EdgeSocket | null = null
   welcomed = false
-  announcing: number | null = null
+  announcing: { first: number; last: number } | null = null
   pause = PAUSE_FIRST_MS
 
   constructor(settings: NodeSettings, session: string) {
@@ -72,10 +73,6 @@ export class SimulatedNode {
     this.#world = world
     this.settings = settings
     this.runs = runs
-  }
-
-  get capacity(): number {
-    return capacityOf(this.settings.slots)
   }
 
   /** Connected, welcomed and with its tasks announced. */
@@ -196,16 +193,27 @@ export class SimulatedNode {
     this.#again(life)
   }
 
+  /** Counts waiting; a node that holds nothing has nothing to count. */
   #tick(life: Life): void {
-    this.#world.schedule.after(WANT_AGAIN_MS, () => {
+    this.#world.schedule.after(TICK_MS, () => {
       if (!life.alive) return
       this.#tick(life)
+      if (Object.keys(life.core.counts()).length > 0) this.#perform(life, life.core.tick())
     })
+  }
+
+  #announce(life: Life): void {
+    if (!life.alive || !life.welcomed) return
+    const messages = announceMessages(this.settings.tasks, () => life.core.nextRe())
+    const [first, last] = [messages.at(0), messages.at(-1)]
+    life.announcing = first && last ? { first: first.re, last: last.re } : null
+    for (const { text } of messages) life.socket?.client.send(text)
   }
 
   #received(life: Life, socket: EdgeSocket, text: string): void {
     if (!life.alive || life.socket !== socket) return
-    const message = ToNode.parse(JSON.parse(text))
+    // The form of frames is tested where they are made; here it is looked at now and then.
+    const message = this.#world.weather.copies ? ToNode.parse(JSON.parse(text)) : (JSON.parse(text) as ToNode)
     this.#world.detail(() => `${this.settings.name} hears ${text.slice(0, 200)}`)
     switch (message.type) {
       case 'welcome': {
@@ -213,13 +221,10 @@ export class SimulatedNode {
         life.pause = PAUSE_FIRST_MS
         this.#perform(life, life.core.welcome(message.fenced))
         life.requests.repeat()
-        const announced = announceMessages(this.settings.tasks, () => life.core.nextRe())
-        life.announcing = announced.at(-1)?.re ?? null
-        for (const part of announced) socket.client.send(part.text)
-        return
+        return this.#announce(life)
       }
       case 'announced':
-        if (message.re !== life.announcing) return
+        if (message.re !== life.announcing?.last) return
         life.announcing = null
         return this.#perform(life, life.core.announced())
       case 'offers':
@@ -233,7 +238,10 @@ export class SimulatedNode {
       case 'refused':
         if (life.requests.answer(message)) return
         this.#note(`is refused: ${message.code} ${message.detail}`)
-        if (message.re !== null) this.#perform(life, life.core.refused(message.re, message.detail))
+        if (message.re === null) return
+        if (life.announcing && message.re >= life.announcing.first && message.re <= life.announcing.last)
+          this.#world.schedule.after(AGAIN_MS, () => this.#announce(life))
+        else this.#perform(life, life.core.refused(message.re, message.code, message.detail))
         return
       case 'schema':
       case 'granted':
@@ -261,6 +269,11 @@ export class SimulatedNode {
         case 'abort':
           life.running.get(keyOf(effect.lease))?.stop.abort(effect.reason)
           break
+        case 'again':
+          this.#world.schedule.after(AGAIN_MS, () => {
+            if (life.alive) this.#perform(life, life.core.again(effect.re))
+          })
+          break
         case 'log':
           this.#note(effect.line)
           break
@@ -287,7 +300,7 @@ export class SimulatedNode {
       run.to ??= schedule.now
       life.running.delete(key)
       this.#note(`${outcome.kind} ${job} ${attempt}`)
-      this.#perform(life, life.core.settled(offer, outcome))
+      this.#perform(life, life.core.settled(offer, outcome, schedule.now - run.from))
     }
     life.running.set(key, { stop, finish })
     this.#note(`runs ${job} ${attempt}`)

@@ -5,17 +5,17 @@
 export const LEDGER_TRACE = [
   `CREATE TEMP TABLE IF NOT EXISTS trace (
     n INTEGER PRIMARY KEY, job TEXT NOT NULL, alias TEXT, before TEXT, after TEXT NOT NULL, attempt_before INTEGER, attempt INTEGER NOT NULL,
-    session_before TEXT, session TEXT, publication_before TEXT, publication TEXT NOT NULL, tries INTEGER NOT NULL, cancel TEXT, deleted INTEGER
+    session_before TEXT, session TEXT, publication_before TEXT, publication TEXT NOT NULL, tries INTEGER NOT NULL, cancel TEXT, deleted INTEGER, at REAL NOT NULL
   )`,
   `CREATE TEMP TRIGGER IF NOT EXISTS trace_insert AFTER INSERT ON main.jobs BEGIN
-    INSERT INTO trace (job, alias, before, after, attempt_before, attempt, session_before, session, publication_before, publication, tries)
-    VALUES (NEW.id, NEW.alias, NULL, NEW.state, NULL, NEW.attempt, NULL, NEW.session, NULL, NEW.publication, NEW.tries);
+    INSERT INTO trace (job, alias, before, after, attempt_before, attempt, session_before, session, publication_before, publication, tries, at)
+    VALUES (NEW.id, NEW.alias, NULL, NEW.state, NULL, NEW.attempt, NULL, NEW.session, NULL, NEW.publication, NEW.tries, virtual_now());
   END`,
   `CREATE TEMP TRIGGER IF NOT EXISTS trace_update AFTER UPDATE ON main.jobs
    WHEN OLD.state <> NEW.state OR OLD.attempt <> NEW.attempt OR OLD.publication <> NEW.publication OR OLD.deleted_at IS NOT NEW.deleted_at BEGIN
-    INSERT INTO trace (job, alias, before, after, attempt_before, attempt, session_before, session, publication_before, publication, tries, cancel, deleted)
+    INSERT INTO trace (job, alias, before, after, attempt_before, attempt, session_before, session, publication_before, publication, tries, cancel, deleted, at)
     VALUES (NEW.id, NEW.alias, OLD.state, NEW.state, OLD.attempt, NEW.attempt, OLD.session, NEW.session, OLD.publication, NEW.publication,
-      NEW.tries, NEW.cancel_outcome, NEW.deleted_at);
+      NEW.tries, NEW.cancel_outcome, NEW.deleted_at, virtual_now());
   END`,
 ] as const
 
@@ -35,4 +35,6 @@ export interface Traced {
   tries: number
   cancel: string | null
   deleted: number | null
+  /** Virtual milliseconds. */
+  at: number
 }

@@ -48,6 +48,8 @@ export interface Weather {
   cron: boolean
   /** Whether what passes between objects is copied, as RPC does. */
   copies: boolean
+  /** Whether manifests are really encoded. */
+  encodes: boolean
 }
 
 export const calm = (): Weather => ({
@@ -66,11 +68,12 @@ export const calm = (): Weather => ({
   faults: [],
   cron: true,
   copies: false,
+  encodes: false,
 })
 
 /** One history in eight is fair, the others have a few kinds of trouble each: all at once would hide what each can do. */
 export const weatherOf = (chance: Chance): Weather => {
-  const weather: Weather = { ...calm(), storm: chance.between(5, 60) * 1000, cron: chance.happens(0.8), copies: chance.happens(0.1) }
+  const weather: Weather = { ...calm(), storm: chance.between(2, 40) * 1000, cron: chance.happens(0.8), copies: chance.happens(0.1), encodes: chance.happens(0.1) }
   if (chance.happens(0.125)) return weather
   const some = (probability: number, most: number): number => (chance.happens(probability) ? chance.between(1, most) : 0)
   const share = (probability: number, most: number): number => (chance.happens(probability) ? chance.next() * most : 0)

@@ -51,8 +51,8 @@ export interface Called {
   name: string
   method: string
   args: unknown[]
+  /** Undefined where the object died before it answered. */
   answer: unknown
-  step: number
 }
 
 const CLASSES = { LEDGER: LedgerObject, POOL: PoolObject, LINK: LinkObject, CATALOG: CatalogObject, TABLE: TableObject }
@@ -345,11 +345,13 @@ export class World {
         const instance = this.#wake(place)
         if (counts) instance.callers.add(refuse)
         const given = weather.copies ? structuredClone(args) : args
+        const called: Called = { kind, name, method, args, answer: undefined }
+        this.called.push(called)
         this.#run(place, method, given).then(
           (answer) => {
             instance.callers.delete(refuse)
             if (!instance.alive) return
-            this.called.push({ kind, name, method, args, answer, step: this.schedule.steps })
+            called.answer = answer
             if (lost) refuse(new Error(`the answer of ${method} was lost`))
             else settle(() => resolve(weather.copies ? structuredClone(answer) : answer))
           },
