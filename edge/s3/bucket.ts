@@ -35,3 +35,7 @@ export const keyOfLocation = (location: string): string | null => {
 }
 
 export const locationOfKey = (key: string): string => `s3://${BUCKET}/${key}`
+
+const MAX_KEY_BYTES = 1_024
+/** No object has such a key, and object storage throws when it is asked for one. */
+export const tooLong = (key: string): boolean => new TextEncoder().encode(key).byteLength > MAX_KEY_BYTES

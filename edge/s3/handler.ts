@@ -1,12 +1,12 @@
 import type { Env } from '../env.ts'
-import { BUCKET, type BucketReader, type StoredBody, type StoredObject } from './bucket.ts'
+import { BUCKET, type BucketReader, type StoredBody, type StoredObject, tooLong } from './bucket.ts'
 import { type Conditions, judge } from './conditions.ts'
 import { listObjects } from './list.ts'
 import { contentRange, placeRange, readRange } from './range.ts'
 import type { Session } from './session.ts'
 import { decodePercent } from './sigv4.ts'
 import { pathAndQuery, SigningKeys, verifyRequest } from './verify.ts'
-import { errorXml, S3_ERRORS, type S3Code } from './xml.ts'
+import { errorXml, S3_ERRORS, type S3Code, type S3Fault } from './xml.ts'
 
 export interface S3Deps {
   bucket: BucketReader
@@ -16,13 +16,6 @@ export interface S3Deps {
   keys: SigningKeys
   /** Gets one line for each refusal; a HEAD's answer has no body that could say why. Never a token or a signature. */
   log: (entry: { request_id: string; method: string; path: string; code: S3Code; detail: string | null }) => void
-}
-
-/** A refusal on its way to become XML. */
-export interface S3Fault {
-  code: S3Code
-  detail: string | null
-  headers?: Record<string, string>
 }
 
 /** Parameters that an SDK adds and that change nothing. */
@@ -94,10 +87,6 @@ const targetOf = (path: string): Target => {
 /** The last check before object storage is asked, on the very key that it is asked for (I6). */
 export const mayRead = (session: Pick<Session, 'prefix'>, key: string): boolean =>
   key.startsWith(session.prefix) && !key.split('/').some((segment) => segment === '.' || segment === '..')
-
-const MAX_KEY_BYTES = 1_024
-/** No object has such a key, and object storage throws when it is asked for one. */
-export const tooLong = (key: string): boolean => new TextEncoder().encode(key).byteLength > MAX_KEY_BYTES
 
 const DENIED: S3Fault = { code: 'AccessDenied', detail: null }
 

@@ -1,6 +1,5 @@
-import { BUCKET, type BucketReader } from './bucket.ts'
-import { type S3Fault, tooLong } from './handler.ts'
-import { listXml } from './xml.ts'
+import { BUCKET, type BucketReader, tooLong } from './bucket.ts'
+import { listXml, type S3Fault } from './xml.ts'
 
 const MAX_KEYS = 1_000
 const KNOWN = new Set(['list-type', 'prefix', 'delimiter', 'start-after', 'continuation-token', 'max-keys', 'encoding-type', 'fetch-owner'])

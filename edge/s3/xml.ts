@@ -23,6 +23,13 @@ export const S3_ERRORS = {
 
 export type S3Code = keyof typeof S3_ERRORS
 
+/** A refusal on its way to become XML. */
+export interface S3Fault {
+  code: S3Code
+  detail: string | null
+  headers?: Record<string, string>
+}
+
 /** Text for XML 1.0; what it cannot hold becomes U+FFFD. */
 export const escapeXml = (text: string): string =>
   text
