@@ -1,0 +1,34 @@
+import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { workerBundle } from '../../edge/embedded/cache.ts'
+import { ROOT, sources, textOf } from './sources.ts'
+
+/** A file has one reason to exist; what is longer has several. */
+const MAX_FILE_BYTES = 20_000
+
+test('no source file is over 20 kB', () => {
+  const large = sources('ts', 'tsx', 'mts', 'mjs', 'css', 'sql', 'md').map((path) => [path, statSync(join(ROOT, path)).size] as const)
+  expect(large.length).toBeGreaterThan(300)
+  expect(large.filter(([, bytes]) => bytes > MAX_FILE_BYTES)).toEqual([])
+})
+
+test('no type is switched off', () => {
+  for (const path of sources('ts', 'tsx'))
+    expect(/@ts-(ignore|nocheck)/.test(textOf(path).replaceAll('@ts-(ignore|nocheck)', '')), path).toBe(false)
+})
+
+test('the Worker has nothing of the development issuer in it', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'scarab-bundle-'))
+  try {
+    const bundle = await workerBundle(join(ROOT, 'edge/worker.ts'), folder)
+    // esbuild names each file that went in.
+    expect(bundle).toContain('// edge/http/app.ts')
+    expect(bundle).not.toContain('// edge/embedded/')
+    for (const word of ['mintCode', 'generateKeyPair(', 'dev-token', 'keys.json', 'developer@', 'node:http', 'token_endpoint', '/sign-in'])
+      expect(bundle.includes(word), word).toBe(false)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+})
