@@ -4,9 +4,9 @@
  */
 
 /** Left and right of a cell's text (10 px each, as the style sheet has it), and what rounding may cost. */
-const PADDING_PIXELS = 22
+const PADDING_PIXELS = 21
 /** The arrow of a sorted column, beside its name. */
-const SORT_MARK_PIXELS = 14
+const SORT_MARK_PIXELS = 12
 const MIN_PIXELS = 64
 /** A column of long texts takes more only of room that nobody else needs. */
 const MAX_PIXELS = 380

@@ -88,6 +88,7 @@ export const ReportForm = ({ task, given }: { task: TaskInfo; given: URLSearchPa
   return (
     <form
       class="report-form"
+      noValidate
       data-hook="report-form"
       onSubmit={(event) => {
         event.preventDefault()
