@@ -12,7 +12,7 @@ import { r2Objects } from './objects.ts'
 import { dispatch, joinPool, type Kept, keep, type LinkMemory, newMemory, restore } from './offers.ts'
 import type { LedgerPort, LinkContext, PoolPort, TablePort } from './ports.ts'
 import { LINK_MIGRATIONS } from './schema.ts'
-import { currentSession, endSession, type NodeBounds, RENEW_MS, renew, socketLost } from './session.ts'
+import { currentSession, endSession, type NodeBounds, RENEW_MS, renew, servesTenant, socketLost } from './session.ts'
 
 /** What a socket carries through hibernation. */
 interface Attachment {
@@ -115,12 +115,14 @@ export class LinkObject extends DurableObject<Env> {
       return refuse('invalid_message', `${issue?.path.join('.') || 'type'}: ${issue?.message ?? 'not a message of protocol 1'}`, re)
     }
     const message = parsed.data
+    const row = currentSession(this.#context)
     if (message.type === 'sliced') {
+      // Only the session that was asked may answer: a socket that has said nothing yet has another token, perhaps.
+      if (attachment.session === null || attachment.session !== row?.session) return
       this.#slices.get(message.re)?.(message.outcome)
       this.#slices.delete(message.re)
       return
     }
-    const row = currentSession(this.#context)
     if (message.type === 'hello') {
       attachment.session = message.session
       attachment.first = true
@@ -149,7 +151,13 @@ export class LinkObject extends DurableObject<Env> {
     }
   }
 
-  override async webSocketClose(socket: WebSocket): Promise<void> {
+  override async webSocketClose(socket: WebSocket, code: number): Promise<void> {
+    try {
+      // Or the node waits for its own timeout (RFC 6455, section 5.5.1); 1005 and 1006 are not to be sent (section 7.4.1).
+      socket.close(code === 1005 || code === 1006 ? 1000 : code)
+    } catch {
+      // Closed from here already.
+    }
     await this.#closed(socket)
   }
 
@@ -203,7 +211,9 @@ export class LinkObject extends DurableObject<Env> {
         (request.timeout_seconds + 5) * 1000,
       )
     })
-    if (!this.#send({ type: 'slice', re, ...request })) {
+    const row = currentSession(this.#context)
+    // I6: by the bounds of the token that the node has now.
+    if (!row || !servesTenant(row, request.tenant) || !this.#send({ type: 'slice', re, ...request })) {
       this.#slices.delete(re)
       return { ok: false, code: 'unavailable', detail: 'the node is not connected' }
     }
@@ -239,12 +249,13 @@ export class LinkObject extends DurableObject<Env> {
     this.#alarmAt = null
     const { store } = this.#context
     const now = Date.now()
-    for (const { kind } of dueTimers<'grace' | 'renew' | 'token'>(store, now, 10)) {
+    for (const { kind, ref } of dueTimers<'grace' | 'renew' | 'token'>(store, now, 10)) {
       const row = currentSession(this.#context)
       if (kind === 'token') {
         clearTimer(store, 'token', '')
         this.#hangUpExpired(now)
-      } else if (!row) store.run('DELETE FROM timers WHERE kind = ?', kind)
+        // A timer of an earlier session; left alone it would ring without end.
+      } else if (row?.session !== ref) clearTimer(store, kind, ref)
       else if (kind === 'grace') {
         setTimer(store, 'grace', row.session, now + 5_000)
         if (row.connected) clearTimer(store, 'grace', row.session)
