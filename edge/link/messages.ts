@@ -7,6 +7,7 @@ import {
   type Cancelled,
   type Complete,
   type FromNode,
+  GRACE_SECONDS,
   type GrantRequest,
   type Hello,
   type Lease,
@@ -93,7 +94,14 @@ export const hello = async (
   }
   const before = currentSession(context)
   // A new session of the same node ends the old one at once: the old process is gone, or about to be fenced.
-  if (before && before.session !== message.session) await endSession(context, before, 'The node was started anew.')
+  if (before && before.session !== message.session) {
+    // From here on nothing is offered to it: what it never hears of would wait until the offer lapses.
+    context.store.transaction(() => {
+      context.store.run('UPDATE session SET connected = 0')
+      setTimer(context.store, 'grace', before.session, context.now() + GRACE_SECONDS * 1000)
+    })
+    await endSession(context, before, 'The node was started anew.')
+  }
   context.store.transaction(() => {
     context.store.run(
       `INSERT INTO session (one, session, node, pool, tenants, queues, connected, ride) VALUES (1, ?, ?, ?, ?, ?, 1, 0)
@@ -398,7 +406,13 @@ export const receive = async (
     case 'want':
       return want(context, memory, row, message.want)
     case 'accept':
-      return simple(context, row, message, (tenant, items) => context.ledger(tenant).accept(holderOf(row), items))
+      return simple(context, row, message, async (tenant, items) => {
+        const verdicts = await context.ledger(tenant).accept(holderOf(row), items)
+        // Once more: a renewal that was on its way when the offer came has perhaps forgotten the ledger, and then nobody
+        // would renew this lease.
+        if (verdicts.includes('ok')) rememberLedger(context, tenant)
+        return verdicts
+      })
     case 'start':
       return simple(context, row, message, (tenant, items) => context.ledger(tenant).start(holderOf(row), items))
     case 'return':
