@@ -92,6 +92,9 @@ export const hello = async (
     )
     return
   }
+  // A hello that had to wait may find that the node has said another one meanwhile: the later one counts.
+  memory.hellos++
+  const turn = memory.hellos
   const before = currentSession(context)
   // A new session of the same node ends the old one at once: the old process is gone, or about to be fenced.
   if (before && before.session !== message.session) {
@@ -101,6 +104,7 @@ export const hello = async (
       setTimer(context.store, 'grace', before.session, context.now() + GRACE_SECONDS * 1000)
     })
     await endSession(context, before, 'The node was started anew.')
+    if (memory.hellos !== turn) return
   }
   context.store.transaction(() => {
     context.store.run(
@@ -132,6 +136,7 @@ export const hello = async (
   for (const [tenant, leases] of holding) {
     rememberLedger(context, tenant)
     fenced.push(...(await context.ledger(tenant).resume(holderOf(row), leases)))
+    if (memory.hellos !== turn) return
   }
   context.send({
     type: 'welcome',

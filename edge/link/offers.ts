@@ -15,6 +15,8 @@ export interface LinkMemory {
   told: number | null
   /** Ends when the pool has answered all that it was told. */
   telling: Promise<void>
+  /** How many hellos came in this life of the object. */
+  hellos: number
   /** The node has said since its hello what it can hold, and does not drain: it belongs into the pool. */
   joined: boolean
   /** Offers may ride on a completion's answer: the pool saw one ready lane only … */
@@ -32,6 +34,7 @@ export const newMemory = (): LinkMemory => ({
   free: 0,
   told: null,
   telling: Promise.resolve(),
+  hellos: 0,
   joined: false,
   ride: false,
   rideUntil: 0,
