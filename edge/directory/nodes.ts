@@ -66,5 +66,9 @@ export const nodes = (store: Store, tenant: TenantId): NodeInfo[] =>
       last_seen_at: new Date(last_seen_at).toISOString(),
     }))
 
+/** Whether a node ever came with this pool. */
+export const hasPool = (store: Store, pool: PoolName): boolean =>
+  first(store, 'SELECT 1 FROM nodes WHERE pool = ? LIMIT 1', pool) !== undefined
+
 export const nodeRow = (store: Store, node: NodeId): { session: string; online: number; generation: number } | undefined =>
   first(store, 'SELECT session, online, generation FROM nodes WHERE node = ?', node)

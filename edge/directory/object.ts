@@ -1,5 +1,5 @@
 import { DurableObject } from 'cloudflare:workers'
-import type { NodeId, SessionId, TaskName, TenantId } from '../contract/ids.ts'
+import type { NodeId, PoolName, SessionId, TaskName, TenantId } from '../contract/ids.ts'
 import type { Env } from '../env.ts'
 import { type IssuerConfig, parseIssuers } from '../identity/issuers.ts'
 import { fetchKeys, IssuerKeys, type KeySet } from '../identity/keys.ts'
@@ -9,7 +9,7 @@ import type { Store } from '../storage/store.ts'
 import { nextDue } from '../storage/timers.ts'
 import { type Announced, type Announcement, announce, type CataloguedTask, task, tasks } from './catalogue.ts'
 import { storedKeys } from './keys.ts'
-import { type NodeInfo, type NodeSeen, nodeGone, nodeSeen, nodes } from './nodes.ts'
+import { hasPool, type NodeInfo, type NodeSeen, nodeGone, nodeSeen, nodes } from './nodes.ts'
 import { MIGRATIONS } from './schema.ts'
 import { armTimers, runTimers } from './sweep.ts'
 import { type Lists, lists, type Memory, mapTenant, remember, type TenantQuestion, tenantOf } from './tenants.ts'
@@ -71,6 +71,10 @@ export class DirectoryObject extends DurableObject<Env> {
 
   nodes(tenant: TenantId): NodeInfo[] {
     return nodes(this.#store, tenant)
+  }
+
+  hasPool(pool: PoolName): boolean {
+    return hasPool(this.#store, pool)
   }
 
   remember(memory: Memory): void {

@@ -10,6 +10,8 @@ export const healthApp = new Hono<AppEnv>()
   .get('/readyz', async (c) => {
     const pool = PoolName.safeParse(c.req.query('pool') ?? 'default')
     if (!pool.success) throw new Problem('invalid_parameter', 'pool has characters that no pool can have.')
-    const nodes = await stub(c.env.POOL, pool.data, c.env).size()
+    // Nobody has a token here: a name that no node ever came with must not make an object of its own.
+    const known = await stub(c.env.DIRECTORY, 'directory', c.env).hasPool(pool.data)
+    const nodes = known ? await stub(c.env.POOL, pool.data, c.env).size() : 0
     return c.json({ status: nodes > 0 ? 'ready' : 'no_node', nodes }, nodes > 0 ? 200 : 503, { 'cache-control': 'no-store' })
   })

@@ -30,6 +30,14 @@ const checkLease = async (c: AppContext, grant: Grant): Promise<void> => {
   if (!allowed) throw new Problem('fenced', `Attempt ${attempt} of job ${job} is no longer current: its uploads are refused.`)
 }
 
+/** What a deletion purges (packs, slices) must not come back by an upload that was on its way. */
+const dropIfDeleted = async (c: AppContext, { key, tenant }: Grant): Promise<void> => {
+  const [, job] = /^t\/[^/]+\/_(?:packs|slices)\/r([0-9a-z]{26})[./]/.exec(key) ?? []
+  if (job === undefined || (await stub(c.env.LEDGER, tenant, c.env).job(job)).found !== 'gone') return
+  await c.env.RESULTS.delete(key)
+  throw new Problem('gone', `The job ${job} was deleted meanwhile: what is derived from its result is not kept.`)
+}
+
 /** Like object storage, the answer names what was stored in its ETag (RFC 9110, section 8.8.3): an upload in parts is completed by these. */
 const stored = (c: AppContext, etag: string): Response => c.json({ etag }, 200, { etag: `"${etag}"` })
 
@@ -54,6 +62,7 @@ const upload = async (c: AppContext): Promise<Response> => {
       ...(grant.sha256 ? { sha256: grant.sha256 } : {}),
     })
     if (put === null) throw new Problem('already_exists', 'The object is there already; it is written once.')
+    await dropIfDeleted(c, grant)
     return stored(c, put.etag)
   } catch (error) {
     if (error instanceof Problem) throw error

@@ -11,7 +11,7 @@ import { readBody } from './body.ts'
 import { type AppContext, type AppEnv, personOf } from './context.ts'
 import { allow } from './guard.ts'
 import { attachment } from './headers.ts'
-import { jobIdOf, ledgerOf } from './jobs.ts'
+import { foundOr, jobIdOf, ledgerOf } from './jobs.ts'
 import { serveBytes, serveObject } from './objects.ts'
 import { type LoadedResult, loadResult, reportColumns } from './result-source.ts'
 import { sliceOnNode } from './slice-nodes.ts'
@@ -81,7 +81,12 @@ const getSlice = async (c: AppContext): Promise<Response> => {
   const unknown = (): Problem => new Problem('not_found', 'No such slice was asked for. POST it to the job first: …/slice.')
   if (!result.success || !hash.success) throw unknown()
   const query = await ledgerOf(c).sliceQuery(result.data, hash.data)
-  if (query === null) throw unknown()
+  if (query === null) {
+    // A deleted result is gone to its tenant, slices and all.
+    const job = jobOf(result.data)
+    if ((await ledgerOf(c).job(job)).found === 'gone') foundOr('gone', job)
+    throw unknown()
+  }
   return answer(c, await loadResult(c, jobOf(result.data)), NormalSlice.parse(JSON.parse(query)), hash.data)
 }
 

@@ -5,7 +5,7 @@ import type { OfferAnswer, OfferedJob, OfferRequest } from '../ledger/leases.ts'
 import type { LinkReport } from '../pool/pool.ts'
 import { first } from '../storage/store.ts'
 import type { LinkContext, SchemaOutcome } from './ports.ts'
-import { currentSession, holderOf, queuesOf, rememberLedger, type SessionRow } from './session.ts'
+import { currentSession, holderOf, queuesOf, rememberLedger, type SessionRow, servesTenant } from './session.ts'
 
 /** What a link remembers between messages. `Kept` travels with the socket through hibernation; the rest is read again. */
 export interface LinkMemory {
@@ -168,6 +168,11 @@ export const dispatch = async (
   const row = currentSession(context)
   if (!row || row.session !== given.session || !row.connected) {
     if (row) await context.pool(row.pool).leave(row.node, given.session as SessionRow['session'])
+    return
+  }
+  // The pool knows the bounds of an older token still.
+  if (!servesTenant(row, given.tenant)) {
+    await reportTo(context, memory, row, [], [{ tenant: given.tenant, queue: given.queue }], [{ tenant: given.tenant, count: given.count }])
     return
   }
   memory.ride = given.ride

@@ -83,8 +83,11 @@ export const endSession = async (
   })
 }
 
-/** Tells the ledgers that the session lives; forgets those in which it holds nothing. */
+/** Tells the ledgers that the session lives; forgets those in which it holds nothing. One that does not answer keeps no other waiting. */
 export const renew = async (context: LinkContext, row: SessionRow): Promise<void> => {
-  for (const tenant of knownLedgers(context))
+  const one = async (tenant: TenantId): Promise<void> => {
     if (!(await context.ledger(tenant).renew(holderOf(row)))) context.store.run('DELETE FROM ledgers WHERE tenant = ?', tenant)
+  }
+  for (const outcome of await Promise.allSettled(knownLedgers(context).map(one)))
+    if (outcome.status === 'rejected') console.warn(`a ledger did not take the renewal of ${row.node}: ${String(outcome.reason)}`)
 }

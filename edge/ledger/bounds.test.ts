@@ -1,0 +1,99 @@
+import { expect, it } from 'vitest'
+import type { JobId } from '../contract/ids.ts'
+import { commit } from './context.ts'
+import { cancel } from './finish.ts'
+import { HOLDER, request, submission, testLedger } from './fixture.ts'
+import { findJob } from './jobs.ts'
+import { accept, handBack, offer } from './leases.ts'
+import { KEY_SECONDS, MAX_ARGS_BYTES } from './limits.ts'
+import { eventsAfter, listJobs } from './read.ts'
+import { type Submission, submit } from './submit.ts'
+import { fireTimers } from './timers.ts'
+
+type Bench = ReturnType<typeof testLedger>
+
+const take = (bench: Bench, change: Partial<Submission> = {}): JobId => {
+  const answer = commit(bench.context, (context) => submit(context, submission(change), 0))
+  if (!answer.ok) throw new Error(answer.detail)
+  return answer.job.id
+}
+const MEGABYTE = Array.from({ length: 20 }, () => 'x'.repeat(50_000))
+const everything = { alias: null, task: null, state: null, before: null, limit: 500 } as const
+
+it('cuts a list of jobs with large arguments into pages that can be sent, and leaves none out', () => {
+  const bench = testLedger()
+  const ids = Array.from({ length: 12 }, () => take(bench, { args: MEGABYTE }))
+  const seen: string[] = []
+  let before: string | null = null
+  for (;;) {
+    const { rows, next } = listJobs(bench.context, { ...everything, before })
+    expect(JSON.stringify(rows).length).toBeLessThan(2 * MAX_ARGS_BYTES)
+    seen.push(...rows.map(({ id }) => id))
+    if (next === null) break
+    before = next
+  }
+  expect(seen).toEqual([...ids].reverse())
+})
+
+it('offers as many jobs with large arguments as one answer can carry', () => {
+  const bench = testLedger()
+  const ids = Array.from({ length: 40 }, () => take(bench, { args: MEGABYTE }))
+  const { offers } = commit(bench.context, (context) => offer(context, request(HOLDER, 40)))
+  expect(JSON.stringify(offers).length).toBeLessThan(2 * MAX_ARGS_BYTES)
+  expect(offers.map(({ job }) => job)).toEqual(ids.slice(0, offers.length))
+})
+
+it('keeps an idempotency key that found its job by the alias: repeated later, it runs nothing anew', () => {
+  const bench = testLedger()
+  const alias = 'nightly' as Submission['alias']
+  const idempotency = { key: 'k', body: 'b' }
+  const job = take(bench, { alias })
+  expect(take(bench, { alias, idempotency })).toBe(job)
+  const row = findJob(bench.context, job)
+  if (!row) throw new Error('no such job')
+  commit(bench.context, (context) => cancel(context, row, 'not needed'))
+  expect(take(bench, { alias, idempotency })).toBe(job)
+})
+
+it('forgets idempotency keys after a day, also while new ones keep coming', () => {
+  const bench = testLedger()
+  for (let hour = 0; hour < 72; hour++) {
+    take(bench, { idempotency: { key: `k${hour}`, body: 'b' } })
+    bench.pass(3_600_000)
+    fireTimers(bench.context)
+  }
+  const [kept] = bench.context.store.all<{ n: number }>('SELECT count(*) AS n FROM keys')
+  expect(kept?.n).toBeLessThanOrEqual(KEY_SECONDS / 3_600 + 1)
+})
+
+it('brings every event of a job, however many there are (I9)', () => {
+  const bench = testLedger()
+  const job = take(bench)
+  for (let n = 0; n < 600; n++) {
+    const [offered] = commit(bench.context, (context) => offer(context, request(HOLDER, 1))).offers
+    if (!offered) throw new Error('nothing was offered')
+    const lease = { job, attempt: offered.attempt }
+    commit(bench.context, (context) => accept(context, HOLDER, [{ ...lease, start: false }]))
+    commit(bench.context, (context) => handBack(context, HOLDER, [{ ...lease, reason: 'busy' }]))
+  }
+  const events = eventsAfter(bench.context, job, 0)
+  expect(events).toHaveLength(1_201)
+  expect(events.every(({ seq }, index) => seq === index + 1)).toBe(true)
+})
+
+it('announces a lane anew when a job comes behind jobs that the node cannot run', () => {
+  const bench = testLedger()
+  take(bench, { task: 'elsewhere' as Submission['task'] })
+  const [ready] = bench.take().flatMap((effect) => (effect.kind === 'ready' ? [effect.seq] : []))
+  const ask = (seq: number): number => commit(bench.context, (context) => offer(context, { ...request(HOLDER), seq })).offers.length
+  expect(ask(ready ?? 0)).toBe(0)
+  bench.take()
+  take(bench)
+  const [again] = bench.take().flatMap((effect) => (effect.kind === 'ready' ? [effect.seq] : []))
+  expect(again).toBe((ready ?? 0) + 1)
+  // A dispatch by an older announcement says nothing about what the pool knows of the newer one.
+  commit(bench.context, (context) => offer(context, request(HOLDER)))
+  expect(ask(ready ?? 0)).toBe(0)
+  take(bench)
+  expect(bench.take().filter(({ kind }) => kind === 'ready')).toEqual([])
+})
