@@ -1,0 +1,191 @@
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { Job } from '../../edge/contract/jobs.ts'
+import { type PostgresServer, startPostgres } from '../support/postgres.ts'
+import { type Client, problemOf } from './support/client.ts'
+import { eventOf, follow, readJob } from './support/follow.ts'
+import { rowsPerJob } from './support/iceberg.ts'
+import { busyThreads, DUCKDB_CHILD, descendants, isAlive } from './support/processes.ts'
+import { type Observer, observe } from './support/sql.ts'
+import { startWorld, type World } from './support/world.ts'
+
+const STREAMED_ROWS = 600_000
+/** "Within a second", and what a machine with other work to do may add. */
+const STOP_MS = 2_500
+
+const TASKS = {
+  'cancel.sql': `
+-- name: quick
+-- db: duckdb
+SELECT 1 AS n
+
+-- name: endless
+-- db: duckdb
+SELECT count(*) AS n FROM range(100000000) AS a (i), range(100000000) AS b (j) WHERE (i * j) % 7 = 3
+
+-- name: asleep
+-- db: shop
+SELECT 1 AS n FROM pg_sleep(60)
+
+-- name: stream
+-- db: shop
+SELECT i, md5(i::text) AS text FROM generate_series(1, ${STREAMED_ROWS}) AS s (i)
+
+-- name: breaks
+-- db: shop
+SELECT i, 1 / (i - ${STREAMED_ROWS / 2}) AS n, md5(i::text) AS text FROM generate_series(1, ${STREAMED_ROWS}) AS s (i)
+`,
+}
+
+let server: PostgresServer
+let observer: Observer
+let world: World
+let client: Client
+const tenant = 'cancels'
+
+beforeAll(async () => {
+  server = await startPostgres()
+  observer = await observe(server.port)
+  world = await startWorld({
+    tasks: TASKS,
+    nodeToml: `[node]\nslots = 2\nqueues = ["default"]\n[db.shop]\ntype = "postgres"\ndsn = "${server.dsn()}"\n`,
+  })
+  client = await world.as(tenant)
+})
+afterAll(async () => {
+  await world.end()
+  await observer.close()
+  await server.stop()
+})
+
+const cancel = async (id: string): Promise<{ status: number; job: Job }> => {
+  const answer = await client.ask(`/v1/jobs/${id}/cancel`, { method: 'POST' })
+  return { status: answer.status, job: Job.parse(await answer.json()) }
+}
+
+/** Backends that run a statement of ours now. */
+const active = async (text: string): Promise<number[]> => {
+  const rows = await observer.query(
+    `SELECT pid FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%${text}%' AND pid <> pg_backend_pid()`,
+  )
+  return rows.map(([pid]) => Number(pid))
+}
+const untilActive = (text: string): Promise<number> =>
+  vi.waitFor(
+    async () => {
+      const [pid] = await active(text)
+      if (pid === undefined) throw new Error(`no backend runs ${text}`)
+      return pid
+    },
+    { timeout: 20_000, interval: 20 },
+  )
+
+/** The backend whose rows are on their way to the node: the server has sent some, and has more. */
+const untilStreaming = (): Promise<number> =>
+  vi.waitFor(
+    async () => {
+      const [row] = await observer.query('SELECT pid FROM pg_stat_progress_copy WHERE tuples_processed BETWEEN 1 AND 500000')
+      if (row === undefined) throw new Error('no backend is sending rows')
+      return Number(row[0])
+    },
+    { timeout: 20_000, interval: 5 },
+  )
+
+describe('a cancel', () => {
+  test('of a waiting job ends it at once, and it never runs', async () => {
+    const { id } = await client.submit('quick', { queue: 'later' })
+    const { status, job } = await cancel(id)
+    expect(status).toBe(200)
+    expect(job).toMatchObject({ state: 'cancelled', attempt: 0, tries: 0, cancel: { outcome: 'confirmed' } })
+    // A node that listens to its queue comes, and runs what was submitted after it.
+    const { id: next } = await client.submit('quick', { queue: 'later' })
+    const node = await world.system.startNode({ name: 'later', queues: ['later'], slots: 1 })
+    expect(await client.ended(next)).toMatchObject({ state: 'succeeded' })
+    await node.stop(1)
+    const { events } = await follow(client, id)
+    expect(events.map(({ state }) => state)).toEqual(['waiting', 'cancelled'])
+    expect(await readJob(client, id)).toMatchObject({ state: 'cancelled', attempt: 0, started_at: null })
+  })
+
+  test('of a running DuckDB statement stops it within a second or so', async () => {
+    const { id } = await client.submit('endless')
+    await eventOf(client, id, ({ state }) => state === 'running')
+    const node = world.system.nodePid() ?? 0
+    const child = await vi.waitFor(
+      () => {
+        const busy = descendants(node, DUCKDB_CHILD).find((pid) => busyThreads(pid) > 0)
+        if (busy === undefined) throw new Error('no DuckDB child is at work')
+        return busy
+      },
+      { timeout: 20_000, interval: 20 },
+    )
+    const { status } = await cancel(id)
+    expect(status).toBe(202)
+    const { events } = await follow(client, id)
+    const job = await readJob(client, id)
+    expect(job).toMatchObject({ state: 'cancelled', result: null, cancel: { outcome: 'confirmed' } })
+    expect(job.cancel?.reason).toBeTruthy()
+    expect(events.map(({ cancel: outcome }) => outcome)).toContain('requested')
+    expect(Date.parse(job.finished_at ?? '') - Date.parse(job.cancel?.requested_at ?? '')).toBeLessThan(STOP_MS)
+    // Dead, or back at rest: nothing computes for a job that is over.
+    await vi.waitFor(() => expect(isAlive(child) ? busyThreads(child) : 0).toBe(0), { timeout: STOP_MS, interval: 20 })
+    expect(await client.run('quick')).toMatchObject({ state: 'succeeded' })
+  })
+
+  test('of a statement at PostgreSQL ends it at the server', async () => {
+    const { id } = await client.submit('asleep')
+    await untilActive('pg_sleep(60)')
+    expect((await cancel(id)).status).toBe(202)
+    const job = await client.ended(id)
+    expect(job).toMatchObject({ state: 'cancelled', result: null, cancel: { outcome: 'confirmed' } })
+    expect(job.cancel?.reason).toBeTruthy()
+    // "Confirmed" is the server's own word: no waiting here.
+    expect(await active('pg_sleep(60)')).toEqual([])
+    expect(Date.parse(job.finished_at ?? '') - Date.parse(job.cancel?.requested_at ?? '')).toBeLessThan(STOP_MS)
+  })
+
+  test('in the middle of a stream leaves no result', async () => {
+    const { id } = await client.submit('stream')
+    await untilStreaming()
+    expect((await cancel(id)).status).toBe(202)
+    const job = await client.ended(id)
+    expect(job).toMatchObject({ state: 'cancelled', result: null, rows: null })
+    expect(await active('generate_series')).toEqual([])
+    expect((await client.ask(`/v1/jobs/${id}/result`)).status).toBe(409)
+  })
+
+  test('of a job that has ended is refused', async () => {
+    const { id } = await client.run('quick')
+    const answer = await client.ask(`/v1/jobs/${id}/cancel`, { method: 'POST' })
+    expect((await problemOf(answer)).code).toBe('job_finished')
+    expect(await readJob(client, id)).toMatchObject({ state: 'succeeded', cancel: null })
+  })
+})
+
+describe('a source that breaks in the middle of its stream', () => {
+  test('by a killed backend: the attempt fails with the reason, and the next one has every row', async () => {
+    const { id } = await client.submit('stream')
+    const pid = await untilStreaming()
+    expect(await observer.query(`SELECT pg_terminate_backend(${pid})`)).toEqual([['t']])
+    const { events } = await follow(client, id)
+    const lost = events.find(({ state }) => state === 'scheduled')
+    expect(lost?.reason).toMatch(/terminat|connection|lost|closed/i)
+    const job = await readJob(client, id)
+    expect(job).toMatchObject({ state: 'succeeded', attempt: 2, tries: 2, rows: STREAMED_ROWS })
+    expect((await client.result(id)).rows).toBe(STREAMED_ROWS)
+    const counted = await client.slice(id, {
+      select: [
+        { fn: 'count', as: 'n' },
+        { fn: 'max', col: 'i', as: 'last' },
+      ],
+    })
+    expect(counted.rows.map((row) => row.map(String))).toEqual([[String(STREAMED_ROWS), String(STREAMED_ROWS)]])
+  })
+
+  test('by an error of the statement after many rows: the job fails with the server’s words and has no result', async () => {
+    const job = await client.run('breaks')
+    expect(job).toMatchObject({ state: 'failed', attempt: 1, result: null, rows: null })
+    expect(job.error?.message).toMatch(/division by zero/)
+    expect((await client.ask(`/v1/jobs/${job.id}/result`)).status).toBe(409)
+    expect(await rowsPerJob(client, tenant, 'reports.breaks')).toEqual(new Map())
+  })
+})
