@@ -65,11 +65,17 @@ export const updateJob = (context: LedgerContext, row: JobRow, change: Partial<J
 
 type EventBody = Omit<JobEvent, 'seq' | 'job' | 'type' | 'state' | 'at'>
 
-/** I9: the number is the row's counter plus one, in the transaction that made the change. */
-export const addEvent = (context: LedgerContext, row: JobRow, type: JobEvent['type'], body: EventBody): void => {
+/** I9: the number is the row's counter plus one, in the transaction that made the change, which may change more of the row. */
+export const addEvent = (
+  context: LedgerContext,
+  row: JobRow,
+  type: JobEvent['type'],
+  body: EventBody,
+  change: Partial<JobRow> = {},
+): void => {
   const at = context.now()
+  updateJob(context, row, { ...change, seq: row.seq + 1 })
   const state: JobState = SHOWN[row.state]
-  updateJob(context, row, { seq: row.seq + 1 })
   context.store.run(
     'INSERT INTO events (job, seq, type, state, at, body) VALUES (?, ?, ?, ?, ?, ?)',
     row.id,
@@ -98,8 +104,9 @@ export const move = (
   if (typeof next === 'string') return next
   const before = SHOWN[row.state]
   const after = SHOWN[next.to]
-  updateJob(context, row, { ...change, state: next.to, ...(isEnded(next.to) ? { finished_at: context.now() } : {}) })
-  if (before !== after) addEvent(context, row, 'state', body)
+  const changed = { ...change, state: next.to, ...(isEnded(next.to) ? { finished_at: context.now() } : {}) }
+  if (before === after) updateJob(context, row, changed)
+  else addEvent(context, row, 'state', body, changed)
   return 'moved'
 }
 

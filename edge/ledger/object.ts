@@ -149,8 +149,7 @@ export class LedgerObject extends DurableObject<Env> {
       const job = await this.#untilEnded(id as JobId, wait_ms)
       if (job) return { found: 'yes', job }
     }
-    const row = findJob(this.#context, id) ?? found.row
-    return { found: 'yes', job: showJob(row, this.#live.get(id)) }
+    return { found: 'yes', job: showJob(found.row, this.#live.get(id)) }
   }
 
   list(query: ListQuery): { items: Job[]; next: string | null } {

@@ -250,7 +250,13 @@ const finish = async (
   await reportTo(context, memory, row, drained, [])
 }
 
-const bytesOf = (base64: string): Uint8Array => Uint8Array.from(atob(base64), (char) => char.charCodeAt(0))
+/** A loop, not `Uint8Array.from` with a function for each byte, which cost a twentieth of a small job. */
+const bytesOf = (base64: string): Uint8Array => {
+  const text = atob(base64)
+  const bytes = new Uint8Array(text.length)
+  for (let at = 0; at < text.length; at += 1) bytes[at] = text.charCodeAt(at)
+  return bytes
+}
 
 const complete = (context: LinkContext, memory: LinkMemory, row: SessionRow, message: z.infer<typeof Complete>): Promise<void> =>
   finish(context, memory, row, message.re, message.want, message.items, async (tenant, leases, ride) => {

@@ -1,13 +1,17 @@
 import type { SqlValue, Store } from './store.ts'
 
-const toBytes = (value: unknown): unknown => (value instanceof ArrayBuffer ? new Uint8Array(value) : value)
-
 /** A `Store` over a SQLite-backed Durable Object's storage. */
 export const objectStore = (storage: DurableObjectStorage): Store => ({
   all<R extends object>(query: string, ...values: SqlValue[]): R[] {
     const cursor = storage.sql.exec(query, ...values)
     const rows = cursor.toArray()
-    for (const row of rows) for (const name in row) if (row[name] instanceof ArrayBuffer) Object.assign(row, { [name]: toBytes(row[name]) })
+    for (const row of rows) {
+      for (const name in row) {
+        const value = row[name]
+        // Almost every value is a text or a number: no look at its class.
+        if (typeof value === 'object' && value instanceof ArrayBuffer) Object.assign(row, { [name]: new Uint8Array(value) })
+      }
+    }
     // The caller names the row's shape beside its SELECT; SQLite is dynamically typed, so this seam cannot check it.
     return rows as unknown as R[]
   },
