@@ -1,11 +1,12 @@
 import { expect, it } from 'vitest'
 import type { JobId } from '../contract/ids.ts'
 import { commit } from './context.ts'
-import { cancel } from './finish.ts'
-import { HOLDER, request, submission, testLedger } from './fixture.ts'
+import { cancel, complete } from './finish.ts'
+import { completion, HOLDER, request, submission, testLedger } from './fixture.ts'
 import { findJob } from './jobs.ts'
 import { accept, handBack, offer } from './leases.ts'
-import { KEY_SECONDS, MAX_ARGS_BYTES } from './limits.ts'
+import { KEY_SECONDS, MAX_ARGS_BYTES, OUTBOX_BATCH_BYTES } from './limits.ts'
+import { handedOver, handover } from './publication.ts'
 import { eventsAfter, listJobs } from './read.ts'
 import { type Submission, submit } from './submit.ts'
 import { fireTimers } from './timers.ts'
@@ -79,6 +80,33 @@ it('brings every event of a job, however many there are (I9)', () => {
   const events = eventsAfter(bench.context, job, 0)
   expect(events).toHaveLength(1_201)
   expect(events.every(({ seq }, index) => seq === index + 1)).toBe(true)
+})
+
+it('hands large results over in parts, so that one message can carry each part', () => {
+  const bench = testLedger()
+  const family = submission().family
+  const jobs: JobId[] = []
+  for (let n = 0; n < 30; n++) {
+    take(bench)
+    const [offered] = commit(bench.context, (context) => offer(context, request(HOLDER, 1))).offers
+    if (!offered) throw new Error('nothing was offered')
+    const { job, attempt } = offered
+    jobs.push(job)
+    commit(bench.context, (context) => accept(context, HOLDER, [{ job, attempt, start: true }]))
+    const large = completion(job, attempt)
+    large.manifest = { ...large.manifest, engine: { ...large.manifest.engine, version: 'v'.repeat(1_500_000) } }
+    expect(commit(bench.context, (context) => complete(context, HOLDER, [large]))).toEqual(['ok'])
+  }
+  const seen: JobId[] = []
+  for (;;) {
+    const { publish } = handover(bench.context, family)
+    if (publish.length === 0) break
+    expect(JSON.stringify(publish).length).toBeLessThan(2 * OUTBOX_BATCH_BYTES)
+    const part = publish.map(({ manifest }) => manifest.job)
+    seen.push(...part)
+    commit(bench.context, (context) => handedOver(context, 'publish', part))
+  }
+  expect(seen).toEqual(jobs)
 })
 
 it('announces a lane anew when a job comes behind jobs that the node cannot run', () => {

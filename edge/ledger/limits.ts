@@ -20,6 +20,8 @@ export const REPEAT_LAST_MS = 30_000
 export const TIMERS_PER_ALARM = 500
 /** Results handed to a table in one call: bounded, because small ones carry their bytes. */
 export const OUTBOX_BATCH = 200
+/** … and so many bytes of manifests and files, but for a single one that has more. */
+export const OUTBOX_BATCH_BYTES = 8 * 1024 * 1024
 /** Normal forms of slices kept per result; the oldest go first. */
 export const MAX_SLICES_PER_RESULT = 1_000
 /** A page of a list, at most. */

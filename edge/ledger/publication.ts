@@ -5,7 +5,7 @@ import { first } from '../storage/store.ts'
 import { clearTimer, setTimer } from '../storage/timers.ts'
 import type { LedgerContext } from './context.ts'
 import { addEvent, findJob, type JobRow, updateJob } from './jobs.ts'
-import { OUTBOX_BATCH, REPEAT_FIRST_MS, REPEAT_LAST_MS } from './limits.ts'
+import { OUTBOX_BATCH, OUTBOX_BATCH_BYTES, REPEAT_FIRST_MS, REPEAT_LAST_MS } from './limits.ts'
 import { findResult } from './read.ts'
 import { PUBLICATION_TABLE } from './states.ts'
 
@@ -37,6 +37,7 @@ export const handover = (context: LedgerContext, family: Family): Handover => {
     OUTBOX_BATCH,
   )
   const answer: Handover = { publish: [], withdraw: [] }
+  let size = 0
   for (const { job, kind } of rows) {
     if (kind === 'withdraw') {
       answer.withdraw.push(JobId.parse(job))
@@ -44,6 +45,8 @@ export const handover = (context: LedgerContext, family: Family): Handover => {
     }
     const result = findResult(context, job)
     if (!result?.manifest) continue
+    size += result.manifest.length + (result.inline_parquet?.length ?? 0)
+    if (answer.publish.length > 0 && size > OUTBOX_BATCH_BYTES) break
     // Written by `complete` from a validated value: reading it back needs no second validation.
     const manifest = JSON.parse(result.manifest) as Manifest
     if (result.inline_rows !== null) manifest.first_rows = []
