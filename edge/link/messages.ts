@@ -296,7 +296,8 @@ const faultOf = async (
     else if (manifest.files.length !== 1) wrong = `an inline result has one file, not ${manifest.files.length}`
     else if (JSON.stringify(inline.rows).length > MAX_INLINE_ROWS_BYTES)
       wrong = `an inline result's rows are over ${MAX_INLINE_ROWS_BYTES} bytes of JSON`
-  } else if (JSON.stringify(manifest).length > MAX_MANIFEST_BYTES)
+  }
+  if (JSON.stringify(manifest).length > MAX_MANIFEST_BYTES)
     wrong = `the manifest of ${manifest.files.length} files and ${manifest.schema.columns.length} columns is over ${MAX_MANIFEST_BYTES} bytes`
   wrong ??= await context.objects.verify({ tenant, family: place?.family ?? null }, completion, uploads)
   if (wrong === null) return null

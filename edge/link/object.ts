@@ -30,6 +30,8 @@ interface Attachment {
 
 type SliceOutcome = z.infer<typeof Sliced>['outcome']
 
+const randomStart = (): number => (crypto.getRandomValues(new Uint32Array(1))[0] ?? 0) * 2 ** 16 + 1
+
 /** A message of a node is at most this long: a full batch of inline results, with room. */
 const MAX_FRAME_BYTES = 24 * 1024 * 1024
 
@@ -38,7 +40,11 @@ export class LinkObject extends DurableObject<Env> {
   readonly #context: LinkContext
   readonly #memory: LinkMemory = newMemory()
   readonly #slices = new Map<number, (outcome: SliceOutcome) => void>()
-  #nextRe = 1
+  /**
+   * Begins anywhere: after a crash a node may still answer a question of the life before, on its new socket, and that
+   * answer must not be taken for another question's (I6).
+   */
+  #nextRe = randomStart()
   #alarmAt: number | null = null
 
   constructor(state: DurableObjectState, env: Env) {
@@ -135,7 +141,9 @@ export class LinkObject extends DurableObject<Env> {
     }
     const conversation: Conversation = { bounds: attachment.bounds, part: { first: attachment.first } }
     try {
-      await receive(this.#context, this.#memory, conversation, message)
+      // An answer is for whoever asked: the next process of this node counts its questions by the same numbers.
+      const context = { ...this.#context, send: (answer: ToNode) => this.#send(answer, attachment.session) }
+      await receive(context, this.#memory, conversation, message)
       if (message.type === 'announce') {
         const now = socket.deserializeAttachment() as Attachment
         socket.serializeAttachment({ ...now, first: conversation.part.first } satisfies Attachment)
@@ -326,8 +334,10 @@ export class LinkObject extends DurableObject<Env> {
     socket.serializeAttachment({ ...attachment, kept: keep(this.#memory) } satisfies Attachment)
   }
 
-  #send(message: ToNode): boolean {
+  /** To the current session's socket; with `session` only when that one is current. */
+  #send(message: ToNode, session: SessionId | null = null): boolean {
     const row = currentSession(this.#context)
+    if (session !== null && row?.session !== session) return false
     const socket = row && this.#socketOf(row.session)
     if (!socket) return false
     try {
