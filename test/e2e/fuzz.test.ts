@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { PROBLEMS, ProblemDocument } from '../../edge/contract/problems.ts'
 import { PERSON_SCOPES } from '../../edge/embedded/keys.ts'
 import { type Client, JobPage, parsed } from './support/client.ts'
-import { Chance, mutate, type Wire } from './support/mutate.ts'
+import { Chance, mutate, mutateBody, type Wire } from './support/mutate.ts'
 import { startWorld, type World } from './support/world.ts'
 
 const MUTATIONS = 2_000
@@ -177,7 +177,11 @@ test('the requests that are mutated are all valid', async () => {
 test(`${MUTATIONS} mutations of valid requests find no server error, no stack trace, and only problems with codes`, async () => {
   console.info(`fuzz seed ${SEED}`)
   const chance = new Chance(SEED)
-  const plan = Array.from({ length: MUTATIONS }, (_, n) => ({ n, wire: mutate(chance.of(seeds), chance) }))
+  const withBody = seeds.filter(({ body }) => body !== null)
+  const plan = Array.from({ length: MUTATIONS }, (_, n) => {
+    const seed = chance.of(n % 2 === 0 ? seeds : withBody)
+    return { n, wire: n % 4 === 3 ? mutateBody(seed, chance) : mutate(seed, chance) }
+  })
   const faults: string[] = []
   const seen = new Map<string, number>()
   const work = async (): Promise<void> => {

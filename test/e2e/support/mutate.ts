@@ -372,6 +372,9 @@ const changed = (wire: Wire, kind: Kind, chance: Chance): Wire => {
   }
 }
 
+/** One change of a valid request's JSON and nothing else: what passes the outer checks meets the inner ones. */
+export const mutateBody = (wire: Wire, chance: Chance): Wire => changed(wire, 'json', chance)
+
 /** One to three changes of a valid request, in its body, path, parameters, headers or method. */
 export const mutate = (wire: Wire, chance: Chance): Wire => {
   let next = wire
