@@ -53,12 +53,7 @@ export const stuck = (world: World, tenants: readonly string[]): string[] => {
 }
 
 /** Judges a history by what was written down about it and by what is left in the databases. Answers every violation. */
-export const check = async (
-  world: World,
-  tenants: readonly string[],
-  clients: Clients,
-  runs: readonly EngineRun[],
-): Promise<string[]> => {
+export const check = async (world: World, tenants: readonly string[], clients: Clients, runs: readonly EngineRun[]): Promise<string[]> => {
   const wrong: string[] = []
   for (const tenant of tenants) {
     if (!hasTables(world, tenant)) continue
@@ -152,16 +147,8 @@ const promisesOf = (tenant: string, jobs: ReadonlyMap<string, FinalJob>, clients
     if (promise.tenant !== tenant) return []
     const job = jobs.get(promise.job)
     if (!job) return [`I3: ${promise.job} was ${promise.what}, and is not there`]
-    switch (promise.what) {
-      case 'taken':
-        return []
-      case 'cancelled':
-        return job.state === 'cancelled' ? [] : [`I3: ${job.id} was cancelled, and is ${job.state}`]
-      case 'asked':
-        return job.cancel_at !== null ? [] : [`I3: the cancel of ${job.id} was taken, and is forgotten`]
-      case 'removed':
-        return job.deleted_at !== null ? [] : [`I3: ${job.id} was deleted, and is there`]
-    }
+    const kept = { taken: true, cancelled: job.state === 'cancelled', asked: job.cancel_at !== null, removed: job.deleted_at !== null }
+    return kept[promise.what] ? [] : [`I3: a client was told that ${job.id} was ${promise.what}, and it is ${job.state}`]
   })
 
 /** I9, the half of the reader; and I3 for every event that somebody saw. */

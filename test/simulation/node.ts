@@ -2,6 +2,7 @@ import { announceMessages } from '../../compute/agent/announce.ts'
 import { AgentCore, type Effect, keyOf, type Outcome } from '../../compute/agent/core.ts'
 import { Requests } from '../../compute/agent/requests.ts'
 import type { ResultSchema } from '../../edge/contract/columns.ts'
+import type { NodeFile } from '../../edge/contract/manifests.ts'
 import { type Lease, NODE_PROTOCOL_VERSION, type Offer, ToNode } from '../../edge/contract/node.ts'
 import type { AnnouncedTask } from '../../edge/contract/tasks.ts'
 import { fakeStats } from '../../edge/table/fake-results.ts'
@@ -18,6 +19,7 @@ export interface NodeSettings {
 
 /** One run of a query on an engine, as it really was: what I8 is judged by. */
 export interface EngineRun extends Lease {
+  task: string
   node: string
   from: number
   /** Virtual instant at which nothing of it ran any more; null: still running. */
@@ -43,6 +45,9 @@ class Life {
   welcomed = false
   announcing: { first: number; last: number } | null = null
   pause = PAUSE_FIRST_MS
+  lies = 0
+  /** By task, as the edge has told them. */
+  readonly schemas = new Map<string, ResultSchema>()
 
   constructor(settings: NodeSettings, session: string) {
     this.session = session
@@ -221,20 +226,26 @@ export class SimulatedNode {
         life.pause = PAUSE_FIRST_MS
         this.#perform(life, life.core.welcome(message.fenced))
         life.requests.repeat()
-        return this.#announce(life)
+        this.#announce(life)
+        return
       }
       case 'announced':
         if (message.re !== life.announcing?.last) return
         life.announcing = null
-        return this.#perform(life, life.core.announced())
+        this.#perform(life, life.core.announced())
+        return
       case 'offers':
-        return this.#perform(life, life.core.offers(message.items))
+        this.#perform(life, life.core.offers(message.items))
+        return
       case 'ack':
-        return this.#perform(life, life.core.ack(message))
+        this.#perform(life, life.core.ack(message))
+        return
       case 'cancel':
-        return this.#perform(life, life.core.cancel(message))
+        this.#perform(life, life.core.cancel(message))
+        return
       case 'fence':
-        return this.#perform(life, life.core.fence(message))
+        this.#perform(life, life.core.fence(message))
+        return
       case 'refused':
         if (life.requests.answer(message)) return
         this.#note(`is refused: ${message.code} ${message.detail}`)
@@ -290,7 +301,7 @@ export class SimulatedNode {
     const { schedule, chance } = this.#world
     const { tenant, job, attempt } = offer
     const key = keyOf(offer)
-    const run: EngineRun = { tenant, job, attempt, node: this.settings.name, from: schedule.now, to: null }
+    const run: EngineRun = { task: offer.task, tenant, job, attempt, node: this.settings.name, from: schedule.now, to: null }
     this.runs.push(run)
     const stop = new AbortController()
     let over = false
@@ -301,6 +312,7 @@ export class SimulatedNode {
       life.running.delete(key)
       this.#note(`${outcome.kind} ${job} ${attempt}`)
       this.#perform(life, life.core.settled(offer, outcome, schedule.now - run.from))
+      if (chance.happens(this.#world.weather.lies)) schedule.after(chance.between(0, 50), () => this.#lie(life))
     }
     life.running.set(key, { stop, finish })
     this.#note(`runs ${job} ${attempt}`)
@@ -326,6 +338,20 @@ export class SimulatedNode {
     })
   }
 
+  /** What no honest node says, but a broken one might: the ledger must know better (I1, I2). */
+  #lie(life: Life): void {
+    const { chance } = this.#world
+    const claimed = chance.pick(this.runs)
+    const schema = life.schemas.get(claimed.task)
+    if (!life.alive || !life.welcomed || !schema) return
+    const { tenant, job } = claimed
+    const attempt = Math.max(1, claimed.attempt + chance.pick([-1, 0, 0, 0, 1]))
+    const file = { n: 0, bytes: PARQUET.length, sha256: 'b'.repeat(64), rows: 1, run_date: '2026-11-20', split_offsets: [4], stats: [] }
+    this.#note(`lies about ${job} ${attempt}`)
+    const items = [completion({ tenant, job, attempt }, schema, file, true)]
+    life.socket?.client.send(JSON.stringify({ type: 'complete', re: 1_000_000 + life.lies++, items, want: this.settings.slots }))
+  }
+
   #sleep(ms: number): Promise<void> {
     return new Promise((resolve) => void this.#world.schedule.after(ms, resolve))
   }
@@ -342,6 +368,7 @@ export class SimulatedNode {
     }
     progress('planning', null)
     const schema = offer.schema ?? (await life.requests.schema(offer, [{ name: 'n', type: 'long' }], signal))
+    life.schemas.set(offer.task, schema)
     await this.#sleep(Number(ms) / 2)
     if (signal.aborted) return never
     progress('executing', 50)
@@ -393,7 +420,7 @@ export class SimulatedNode {
   }
 }
 
-const completion = (lease: Lease, schema: ResultSchema, file: { rows: number }, inline: boolean): object => ({
+const completion = (lease: Lease, schema: ResultSchema, file: NodeFile, inline: boolean): object => ({
   ...lease,
   manifest: {
     schema,

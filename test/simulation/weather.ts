@@ -35,6 +35,8 @@ export interface Weather {
   lateMs: number
   /** A request of the bucket fails, before or after it has worked. */
   bucketFails: number
+  /** A node that ends a run also claims to have completed some attempt, which may be another's, over or never given. */
+  lies: number
   /** Incidents during the storm. */
   socketBreaks: number
   nodeCrashes: number
@@ -59,6 +61,7 @@ export const calm = (): Weather => ({
   late: 0,
   lateMs: 0,
   bucketFails: 0,
+  lies: 0,
   socketBreaks: 0,
   nodeCrashes: 0,
   edgeCrashes: 0,
@@ -73,7 +76,13 @@ export const calm = (): Weather => ({
 
 /** One history in eight is fair, the others have a few kinds of trouble each: all at once would hide what each can do. */
 export const weatherOf = (chance: Chance): Weather => {
-  const weather: Weather = { ...calm(), storm: chance.between(2, 40) * 1000, cron: chance.happens(0.8), copies: chance.happens(0.1), encodes: chance.happens(0.1) }
+  const weather: Weather = {
+    ...calm(),
+    storm: chance.between(2, 40) * 1000,
+    cron: chance.happens(0.8),
+    copies: chance.happens(0.1),
+    encodes: chance.happens(0.1),
+  }
   if (chance.happens(0.125)) return weather
   const some = (probability: number, most: number): number => (chance.happens(probability) ? chance.between(1, most) : 0)
   const share = (probability: number, most: number): number => (chance.happens(probability) ? chance.next() * most : 0)
@@ -82,6 +91,7 @@ export const weatherOf = (chance: Chance): Weather => {
   weather.late = share(0.5, 0.2)
   weather.lateMs = chance.pick([50, 500, 3_000, 12_000])
   weather.bucketFails = share(0.3, 0.2)
+  weather.lies = share(0.3, 0.8)
   weather.socketBreaks = some(0.5, 4)
   weather.nodeCrashes = some(0.4, 3)
   weather.edgeCrashes = some(0.35, 3)

@@ -400,7 +400,10 @@ export class World {
 
   #ring(place: Place): void {
     if (place.alarm === null || this.down || place.alarmRuns) return
-    if (this.ambient.wallNow() < place.alarm) return this.#setAlarm(place, place.alarm)
+    if (this.ambient.wallNow() < place.alarm) {
+      this.#setAlarm(place, place.alarm)
+      return
+    }
     place.alarm = null
     place.alarmRuns = true
     const life = this.#life
