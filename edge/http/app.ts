@@ -9,6 +9,7 @@ import { eventsApp } from './events.ts'
 import { allow, hostGuard } from './guard.ts'
 import { healthApp } from './health.ts'
 import { jobsApp, submitHandler } from './jobs.ts'
+import { methodsOf } from './methods.ts'
 import { nodesApp } from './nodes.ts'
 import { openApiDocument } from './openapi.ts'
 import { placesApp } from './places.ts'
@@ -27,6 +28,19 @@ export const app = new Hono<AppEnv>()
     const { pathname } = new URL(c.req.url)
     // A deployment without the page has no such binding.
     if ('ASSETS' in c.env && !API.test(pathname) && (c.req.method === 'GET' || c.req.method === 'HEAD')) return serveAsset(c)
+    const methods = methodsOf(pathname)
+    // RFC 9110, section 15.5.6: the answer says which methods there are.
+    if (methods.length > 0)
+      return onError(
+        new Problem(
+          'method_not_allowed',
+          `${c.req.method.slice(0, 20)} does nothing at ${pathname.slice(0, 200)}; it takes ${methods.join(', ')}.`,
+          {
+            headers: { allow: methods.join(', ') },
+          },
+        ),
+        c,
+      )
     return onError(
       new Problem('not_found', `There is nothing at ${c.req.method} ${pathname.slice(0, 200)}. GET /openapi.json describes the API.`),
       c,

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { app } from './app.ts'
+import { methodsOf } from './methods.ts'
 import { OPERATIONS, openApiDocument } from './openapi.ts'
 
 /** Other protocols have documents of their own: nodes speak the node protocol, readers Iceberg's REST and S3. */
@@ -74,4 +75,21 @@ test('the document has the parts that OpenAPI 3.1 demands', () => {
       for (const one of scopes) expect(Object.keys(one), at).toEqual(['bearer'])
     }
   }
+})
+
+test.each([
+  ['/v1/jobs', ['GET', 'HEAD']],
+  ['/v1/jobs/01kdyak3se2ztwde0000012345', ['GET', 'HEAD', 'DELETE']],
+  ['/v1/jobs/x/slice', ['POST']],
+  ['/v1/jobs/x/resultXcsv', []],
+  ['/v1/jobs/x/y/z', []],
+  ['/', []],
+])('a path knows its methods: %s', (path, methods) => {
+  expect(methodsOf(path)).toEqual(methods)
+})
+
+test('another method is refused with the ones there are', async () => {
+  const answer = await app.request('/v1/jobs', { method: 'PUT' }, { SCARAB_EMBEDDED: '0' })
+  expect([answer.status, answer.headers.get('allow')]).toEqual([405, 'GET, HEAD'])
+  expect(await answer.json()).toMatchObject({ code: 'method_not_allowed', status: 405 })
 })

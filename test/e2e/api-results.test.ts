@@ -6,7 +6,7 @@ import { compressors } from 'hyparquet-compressors'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import type { Job } from '../../edge/contract/jobs.ts'
-import { Manifest, type ResultDocument } from '../../edge/contract/manifests.ts'
+import { Manifest, ResultDocument } from '../../edge/contract/manifests.ts'
 import { verifyManifest } from '../../edge/identity/signature.ts'
 import { type Client, parsed, problemOf, WholeResult } from './support/client.ts'
 import { startWorld, type World } from './support/world.ts'
@@ -23,6 +23,8 @@ SELECT * FROM (VALUES
   (4, ' ', 'Grüße 日本 🦆', [NULL])
 ) t(n, gap, text, list) ORDER BY n
 `,
+  // Small enough for the ledger, too large to stay there after publication.
+  'middle.sql': "-- name: middle\n-- db: duckdb\nSELECT i AS n, 'row ' || i AS t FROM range(600) r(i) ORDER BY n\n",
   'empty.sql': "-- name: empty\n-- db: duckdb\nSELECT 1 AS n, 'x' AS t WHERE false\n",
   'large.sql': `-- name: large
 -- db: duckdb
@@ -89,6 +91,24 @@ test('result.parquet is the file of the manifest, for a small result before and 
   expect(sha256(bytes)).toBe((await acme.result(large.id)).files[0]?.sha256)
   const rows = await parquetReadObjects({ file: fileOf(bytes), compressors, rowStart: ROWS - 1, rowEnd: ROWS })
   expect(rows).toMatchObject([{ n: BigInt(ROWS - 1), tenant_id: 'acme', job_id: large.id, run_date: new Date(large.run_date) }])
+})
+
+test('a small result answers the same after it has left the ledger', async () => {
+  const { id } = await acme.run('middle')
+  expect((await acme.result(id)).inline).toBe(true)
+  const read = (): Promise<string[]> =>
+    Promise.all([
+      acme.ask(`/v1/jobs/${id}/result.csv`).then((answer) => answer.text()),
+      acme.ask(`/v1/jobs/${id}/result.json`).then((answer) => answer.text()),
+      acme
+        .ask(`/v1/jobs/${id}/result`)
+        .then(async (answer) => JSON.stringify({ ...(await parsed(answer, ResultDocument)), pack: null, links: {} })),
+      acme.slice(id, { where: [{ col: 'n', op: '>', value: 590 }], order: ['-n'] }).then((answer) => JSON.stringify(answer)),
+      acme.slice(id, { offset: 400, limit: 3 }).then((answer) => JSON.stringify(answer)),
+    ])
+  const before = await read()
+  expect((await acme.published(id)).at(-1)?.data).toMatchObject({ publication: 'published' })
+  expect(await read()).toEqual(before)
 })
 
 const FORMS = ['parquet', 'csv', 'json', 'duckdb'] as const
