@@ -41,9 +41,18 @@ export const endLeftovers = async (state: string): Promise<number> => {
   const left = processesOf(state)
   for (const pid of left) killQuietly(pid)
   const deadline = Date.now() + BURIAL_MS
-  while (left.length > 0 && processesOf(state).length > 0 && Date.now() < deadline)
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS))
+  while (!left.every(isOver) && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, LOOK_MS))
   return left.length
+}
+
+/** Gone, or a zombie without threads: a dying process loses its environment before it gives up its ports. */
+const isOver = (pid: number): boolean => {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return /^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2)) && readdirSync(`/proc/${pid}/task`).length <= 1
+  } catch {
+    return true
+  }
 }
 
 export const killQuietly = (pid: number): void => {
