@@ -35,8 +35,8 @@ const BROKEN = /memory access out of bounds|unreachable|table index is out of bo
 const POLL_MILLISECONDS = 20
 
 /**
- * One DuckDB in one worker: one database, one connection, one statement at a time. Terminating the worker is the only way to
- * give its memory back, so an engine that held much is thrown away and not reused.
+ * One DuckDB in one worker: one database, one connection, one statement at a time. An engine that held a result is thrown away
+ * with its worker: that alone gives its memory back, and a database that is opened anew in the old memory hangs or crashes.
  */
 export class Engine {
   readonly assets: EngineAssets
@@ -44,7 +44,7 @@ export class Engine {
   readonly #worker: Worker
   readonly #queue = new StatementQueue()
   readonly #lost = Promise.withResolvers<never>()
-  #connection: AsyncDuckDBConnection
+  readonly #connection: AsyncDuckDBConnection
   #closed = false
 
   constructor(assets: EngineAssets, worker: Worker, db: AsyncDuckDB, connection: AsyncDuckDBConnection) {
@@ -134,14 +134,6 @@ export class Engine {
     await this.#queue.run('view', () => Promise.race([insert(), this.#lost.promise]))
   }
 
-  /** A new, empty database in the same worker: the settings of the last one, locked as they were, are gone with it. */
-  async reset(): Promise<void> {
-    await this.#connection.close().catch(() => undefined)
-    this.#connection = await openDatabase(this.#db)
-    // Only now: a file that a database has open cannot be dropped.
-    await this.#db.dropFiles()
-  }
-
   close(): void {
     this.#closed = true
     this.#worker.terminate()
@@ -220,26 +212,8 @@ export const takeEngine = async (assets: EngineAssets): Promise<Engine> => {
   return taken.engine
 }
 
-/** Above this an engine's memory goes back to the system instead of to the next result. */
-const REUSABLE_BYTES = 64 * 1024 * 1024
-
-export const giveBack = (engine: Engine, bytesHeld: number): void => {
-  if (warm !== null || bytesHeld > REUSABLE_BYTES) {
-    engine.close()
-    return
-  }
-  const mine = {
-    assets: engine.assets,
-    engine: engine.reset().then(
-      () => engine,
-      () => {
-        engine.close()
-        return startEngine(engine.assets)
-      },
-    ),
-  }
-  warm = mine
-  mine.engine.catch(() => {
-    if (warm === mine) warm = null
-  })
+/** An engine that nothing was put into waits for the next result. */
+export const giveBack = (engine: Engine): void => {
+  if (warm !== null) engine.close()
+  else warm = { assets: engine.assets, engine: Promise.resolve(engine) }
 }

@@ -101,7 +101,6 @@ class OpenSlice implements Slice {
   #mode: Mode = 'preview'
   #copy: LocalCopy | null = null
   #engine: Engine | null = null
-  #bytes = 0
   #allRows: Promise<Cell[][]> | null = null
 
   constructor(http: Http, document: ResultDocument, options: OpenOptions) {
@@ -193,7 +192,7 @@ class OpenSlice implements Slice {
     const engine = this.#engine
     this.#engine = null
     this.#copy = null
-    if (engine !== null) giveBack(engine, this.#bytes)
+    engine?.close()
   }
 
   #emit(event: SliceEvent): void {
@@ -242,18 +241,17 @@ class OpenSlice implements Slice {
       this.#progress({ phase: 'engine' })
       engine = await takeEngine(this.#options.assets)
       if (gone()) {
-        giveBack(engine, 0)
+        giveBack(engine)
         return this.#mode
       }
       const loaded = await plan(engine)
       const { LocalCopy, lock } = await loadCopy()
       await lock(engine)
       if (gone()) {
-        giveBack(engine, loaded.bytes)
+        engine.close()
         return this.#mode
       }
       this.#engine = engine
-      this.#bytes = loaded.bytes
       this.#copy = new LocalCopy(engine, loaded.relation, this.columns, this.rowCount)
       this.#progress({ phase: 'ready' })
       const mine = engine
