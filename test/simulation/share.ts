@@ -22,7 +22,6 @@ export const playShare = async (parity: 0 | 1): Promise<void> => {
   let [steps, jobs, crashes, played] = [0, 0, 0, 0]
   const began = performance.now()
   for (const seed of mine) {
-    if (process.env.SCARAB_TICK) (await import('node:fs')).writeFileSync(`/tmp/tick${parity}`, String(seed))
     const told = await tell(seed)
     played++
     steps += told.steps
