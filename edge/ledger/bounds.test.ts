@@ -1,14 +1,14 @@
 import { expect, it } from 'vitest'
 import type { JobId } from '../contract/ids.ts'
 import { commit } from './context.ts'
-import { cancel, complete } from './finish.ts'
+import { cancel, complete, fail } from './finish.ts'
 import { completion, HOLDER, request, submission, testLedger } from './fixture.ts'
 import { findJob } from './jobs.ts'
 import { accept, handBack, offer } from './leases.ts'
 import { KEY_SECONDS, MAX_ARGS_BYTES, OUTBOX_BATCH_BYTES } from './limits.ts'
 import { handedOver, handover } from './publication.ts'
 import { eventsAfter, listJobs } from './read.ts'
-import { type Submission, submit } from './submit.ts'
+import { COUNT_LIVE, countLive, type Submission, submit } from './submit.ts'
 import { fireTimers } from './timers.ts'
 
 type Bench = ReturnType<typeof testLedger>
@@ -107,6 +107,33 @@ it('hands large results over in parts, so that one message can carry each part',
     commit(bench.context, (context) => handedOver(context, 'publish', part))
   }
   expect(seen).toEqual(jobs)
+})
+
+it('counts the jobs that have not ended, in whatever state, without looking at those that have', () => {
+  const bench = testLedger()
+  const [ended, waiting, held, scheduled] = [take(bench), take(bench), take(bench), take(bench)]
+  const leased = commit(bench.context, (context) => offer(context, request(HOLDER, 4))).offers
+  const leaseOf = (job: JobId) => ({ job, attempt: leased.find((one) => one.job === job)?.attempt ?? 0 })
+  commit(bench.context, (context) =>
+    accept(
+      context,
+      HOLDER,
+      [ended, held, scheduled].map((job) => ({ ...leaseOf(job), start: true })),
+    ),
+  )
+  commit(bench.context, (context) => handBack(context, HOLDER, [{ ...leaseOf(waiting), reason: 'busy' }]))
+  commit(bench.context, (context) => complete(context, HOLDER, [completion(ended, leaseOf(ended).attempt)]))
+  const failure = { code: 'gone', message: 'gone', class: 'lost' } as const
+  commit(bench.context, (context) => fail(context, HOLDER, [{ ...leaseOf(scheduled), failure }]))
+  expect([ended, waiting, held, scheduled].map((job) => findJob(bench.context, job)?.state)).toEqual([
+    'succeeded',
+    'waiting',
+    'running',
+    'scheduled',
+  ])
+  expect(countLive(bench.context)).toBe(3)
+  const plan = bench.context.store.all<{ detail: string }>(`EXPLAIN QUERY PLAN ${COUNT_LIVE}`).map(({ detail }) => detail)
+  expect(plan.filter((line) => line.includes('jobs') && !line.includes('INDEX'))).toEqual([])
 })
 
 it('announces a lane anew when a job comes behind jobs that the node cannot run', () => {
