@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type PostgresServer, startPostgres } from '../support/postgres.ts'
 import type { Client } from './support/client.ts'
-import { eventOf, follow, readJob } from './support/follow.ts'
+import { eventOf, follow, persistently, readJob } from './support/follow.ts'
 import { rowsPerJob } from './support/iceberg.ts'
 import { busyThreads, DUCKDB_CHILD, descendants, isAlive } from './support/processes.ts'
 import { type Observer, observe } from './support/sql.ts'
@@ -85,6 +85,41 @@ describe('a node killed in mid-run', () => {
     expect(await rowsPerJob(client, tenant, 'reports.gated')).toEqual(new Map([[id, ROWS]]))
     const manifest = await client.result(id)
     expect(manifest).toMatchObject({ attempt: 2, rows: ROWS })
+  })
+
+  test('an edge killed under a running job finds it running: the same attempt finishes', async () => {
+    await gate.query(`SELECT pg_advisory_lock(${GATE})`)
+    const { id } = await client.submit('gated')
+    const followed = follow(client, id)
+    await eventOf(client, id, ({ state }) => state === 'running')
+    await untilGated(1)
+    const before = world.system.workerdPid()
+    world.system.kill9Workerd()
+    await persistently(client, '/healthz')
+    expect(world.system.workerdPid()).not.toBe(before)
+    await gate.query(`SELECT pg_advisory_unlock(${GATE})`)
+    const { events, connections } = await followed
+    expect(connections).toBeGreaterThan(1)
+    expect(events.map(({ state }) => state)).toEqual(['waiting', 'leased', 'running', 'succeeded', 'succeeded'])
+    expect(await readJob(client, id)).toMatchObject({ state: 'succeeded', attempt: 1, tries: 1, rows: ROWS })
+    expect((await rowsPerJob(client, tenant, 'reports.gated')).get(id)).toBe(ROWS)
+  })
+
+  test('a cancel that was acknowledged before the edge was killed still reaches the query', async () => {
+    const { id } = await client.submit('endless')
+    await eventOf(client, id, ({ state }) => state === 'running')
+    const cancelled = await client.ask(`/v1/jobs/${id}/cancel`, { method: 'POST' })
+    world.system.kill9Workerd()
+    expect(cancelled.status).toBe(202)
+    await follow(client, id)
+    const job = await readJob(client, id)
+    expect(job).toMatchObject({ state: 'cancelled', attempt: 1, result: null })
+    expect(['confirmed', 'not_confirmed']).toContain(job.cancel?.outcome)
+    // Whatever was heard of it: nothing computes for it any more.
+    await vi.waitFor(
+      () => expect(descendants(world.system.nodePid() ?? 0, DUCKDB_CHILD).filter((pid) => busyThreads(pid) > 0)).toEqual([]),
+      { timeout: 5_000, interval: 20 },
+    )
   })
 
   test('takes its DuckDB children with it', async () => {
