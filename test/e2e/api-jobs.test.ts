@@ -1,9 +1,10 @@
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { z } from 'zod'
-import { Job } from '../../edge/contract/jobs.ts'
+import { isTerminal, Job } from '../../edge/contract/jobs.ts'
 import { TaskInfo } from '../../edge/contract/tasks.ts'
 import { type Client, JobPage, parsed, problemOf, TaskPage } from './support/client.ts'
+import { eventOf } from './support/follow.ts'
 import { startWorld, type World, writeTasks } from './support/world.ts'
 
 const TASKS = {
@@ -93,9 +94,10 @@ test('Prefer: wait answers 200 with the ended job, 202 with the one that has not
   const slow = await submit('slow', {}, { prefer: 'respond-async, wait=1' })
   expect([slow.status, slow.headers.get('preference-applied')]).toEqual([202, 'wait=1'])
   const job = await jobOf(slow)
-  expect(job.state).toBe('running')
+  expect(isTerminal(job.state)).toBe(false)
   const long = await submit('add', { args: [1] }, { prefer: 'wait=999' })
   expect(long.headers.get('preference-applied')).toBe('wait=30')
+  await eventOf(acme, job.id, ({ state }) => state === 'running')
   const watched = acme.ask(`/v1/jobs/${job.id}`, { headers: { prefer: 'wait=30' } })
   expect((await acme.ask(`/v1/jobs/${job.id}/cancel`, { method: 'POST' })).status).toBe(202)
   expect(await jobOf(await watched)).toMatchObject({ state: 'cancelled', cancel: { outcome: 'confirmed' } })
@@ -144,6 +146,13 @@ test('an Idempotency-Key answers the same request with the same job, and refuses
   expect(await problemOf(await submit('add', { args: [2] }, { 'idempotency-key': 'a b' }))).toMatchObject({ code: 'invalid_header' })
 })
 
+test('requests that arrive together under one key are one job', async () => {
+  const headers = { 'idempotency-key': 'together' }
+  const answers = await Promise.all(Array.from({ length: 40 }, () => submit('add', { args: [4] }, headers)))
+  expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([202]))
+  expect(new Set((await Promise.all(answers.map(jobOf))).map(({ id }) => id)).size).toBe(1)
+})
+
 test('a live alias answers the same request with its job and another with 409; afterwards it is free', async () => {
   const live = await acme.submit('slow', { alias: 'nightly' })
   expect((await acme.submit('slow', { alias: 'nightly' })).id).toBe(live.id)
@@ -176,7 +185,8 @@ test('jobs are listed newest first in pages that a later submit does not shift',
 })
 
 test('cancel stops a running statement, says what was confirmed, and is refused for an ended job', async () => {
-  const running = await jobOf(await submit('slow', {}, { prefer: 'wait=1' }))
+  const running = await acme.submit('slow')
+  await eventOf(acme, running.id, ({ state }) => state === 'running')
   const answer = await acme.ask(`/v1/jobs/${running.id}/cancel`, { method: 'POST' })
   expect(answer.status).toBe(202)
   expect((await jobOf(answer)).cancel).toMatchObject({ reason: 'cancelled by developer@acme' })

@@ -243,6 +243,44 @@ test('what does not fit the result is refused with its place and a remedy', asyn
   })
 })
 
+/** What a question must not do: leave the result, the process or the read. */
+const ATTACKS = [
+  "SELECT * FROM read_text('/etc/passwd')",
+  "SELECT * FROM read_parquet('/tmp/**/*.parquet')",
+  "SELECT * FROM '/etc/passwd'",
+  "SELECT * FROM glob('/**')",
+  "SELECT * FROM read_csv('http://127.0.0.1:1/x')",
+  "SELECT getenv('HOME') FROM result",
+  "SELECT current_setting('temp_directory') FROM result",
+  'SELECT * FROM duckdb_settings()',
+  'SELECT * FROM duckdb_databases()',
+  'SELECT * FROM information_schema.tables',
+  'SELECT * FROM sqlite_master',
+  "ATTACH '/tmp/x.duckdb'",
+  'INSTALL httpfs',
+  'LOAD httpfs',
+  "COPY (SELECT 1) TO '/tmp/scarab-attack'",
+  'SET enable_external_access = true',
+  'PRAGMA database_list',
+  'CREATE TABLE mine AS SELECT 1',
+  'DELETE FROM result',
+  "EXPORT DATABASE '/tmp/scarab-attack'",
+  'WITH result AS (SELECT 1) SELECT 1; DROP TABLE result',
+  "SELECT * FROM query('SELECT 1')",
+  'SELECT * FROM another_result',
+  'CALL pragma_version()',
+  'SELECT * FROM (SELECT * FROM other.main.result)',
+]
+test('a question cannot leave its result, whatever it asks', async () => {
+  for (const sql of ATTACKS)
+    for (const job of [small, large])
+      expect(await problemOf(await acme.ask(`/v1/jobs/${job.id}/slice`, { body: { sql } })), sql).toMatchObject({
+        code: expect.stringMatching(/^(slice_failed|invalid_slice)$/),
+        status: 422,
+      })
+  expect((await acme.slice(large.id, { sql: 'SELECT count(*) AS n FROM result' })).rows).toEqual([['60007']])
+})
+
 test('without a node small results are still sliced, and a question that needs one says so', async () => {
   const lone = await startWorld({ tasks: TASKS, node: false })
   try {
