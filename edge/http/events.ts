@@ -45,8 +45,9 @@ const eventsHandler = async (c: AppContext): Promise<Response> => {
   const { job } = answer
   const isLast = (state: typeof job.state, publication: typeof job.publication): boolean =>
     isTerminal(state) && (until === undefined || publication !== 'pending')
-  // Everything has happened and was seen: there is nothing to wait for.
-  if (isLast(job.state, job.publication) && after >= job.seq) return new Response('', { headers: STREAM_HEADERS })
+  // Everything has happened and was seen. 204 tells an EventSource not to come back (WHATWG HTML, section 9.2.3): after a
+  // stream that merely ends it would ask again, for ever.
+  if (isLast(job.state, job.publication) && after >= job.seq) return c.body(null, 204)
 
   const answerSocket = await ledger.fetch(`https://ledger/watch/${id}?after=${after}`, { headers: { upgrade: 'websocket' } })
   const socket = answerSocket.webSocket

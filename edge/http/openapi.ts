@@ -165,6 +165,7 @@ export const OPERATIONS: Operation[] = [
     ],
     answers: {
       200: { description: 'Each `data` is a JobEvent; `event: progress` has no id', schema: 'JobEvent', type: 'text/event-stream' },
+      204: { description: 'Everything has happened and was seen: do not come back' },
     },
     problems: [400, 401, 403, 404, 410],
   },

@@ -21,6 +21,8 @@ afterAll(() => world.end())
 
 const stream = async (id: JobId, query = '', headers: Record<string, string> = {}): Promise<ServerEvent[]> => {
   const answer = await acme.ask(`/v1/jobs/${id}/events${query}`, { headers })
+  // Nothing more will come, which an EventSource must be told by the status.
+  if (answer.status === 204) return []
   expect([answer.status, answer.headers.get('content-type')]).toEqual([200, 'text/event-stream'])
   const events: ServerEvent[] = []
   for await (const event of serverEvents(answer)) events.push(event)
@@ -63,7 +65,7 @@ test('a reader that resumes at a number sees what came after it, and nothing twi
     expect(rest.map((event) => event.seq)).toEqual(all.map((event) => event.seq).filter((other) => other > seq))
     expect(numbered(await stream(id, `?until=published&after=${seq}`))).toEqual(rest)
   }
-  expect(await stream(id, '', { 'last-event-id': '999' })).toEqual([])
+  expect((await acme.ask(`/v1/jobs/${id}/events`, { headers: { 'last-event-id': '999' } })).status).toBe(204)
 })
 
 test('the header wins over the parameter, and neither takes anything but a number', async () => {

@@ -20,7 +20,7 @@ const server = (streams: ({ texts: string[]; breaks?: boolean } | number)[]) => 
       })
       const next = streams.shift()
       if (next === undefined) return Promise.reject(new TypeError('no more streams'))
-      if (typeof next === 'number') return Promise.resolve(new Response('{}', { status: next }))
+      if (typeof next === 'number') return Promise.resolve(new Response(next === 204 ? null : '{}', { status: next }))
       const texts = [...next.texts]
       const body = new ReadableStream<Uint8Array>({
         pull(controller) {
@@ -46,6 +46,12 @@ const collect = async (watching: AsyncGenerator<Watched, void, undefined>) => {
 }
 
 describe('watchJob', () => {
+  it('ends where there is nothing more to come', async () => {
+    const { http, asked } = server([204])
+    expect(await collect(watchJob(http, 'j', { after: 4, wait: async () => undefined }))).toEqual([])
+    expect(asked).toHaveLength(1)
+  })
+
   it('takes up a broken stream behind the last event, once each and in order', async () => {
     const waits: number[] = []
     const { http, asked } = server([

@@ -67,6 +67,8 @@ export async function* watchJob(http: Http, job: string, options: WatchOptions =
         signal: guard.signal,
         cache: 'no-store',
       })
+      // Nothing more will come.
+      if (response.status === 204) return
       if (broken) yield { type: 'connection', seconds: null }
       broken = false
       const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader()
