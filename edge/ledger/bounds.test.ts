@@ -5,7 +5,7 @@ import { cancel, complete, fail } from './finish.ts'
 import { completion, HOLDER, request, submission, testLedger } from './fixture.ts'
 import { findJob } from './jobs.ts'
 import { accept, handBack, offer } from './leases.ts'
-import { KEY_SECONDS, MAX_ARGS_BYTES, OUTBOX_BATCH_BYTES } from './limits.ts'
+import { CANCEL_ANSWER_SECONDS, KEY_SECONDS, MAX_ARGS_BYTES, OUTBOX_BATCH_BYTES } from './limits.ts'
 import { handedOver, handover } from './publication.ts'
 import { eventsAfter, listJobs } from './read.ts'
 import { COUNT_LIVE, countLive, type Submission, submit } from './submit.ts'
@@ -134,6 +134,21 @@ it('counts the jobs that have not ended, in whatever state, without looking at t
   expect(countLive(bench.context)).toBe(3)
   const plan = bench.context.store.all<{ detail: string }>(`EXPLAIN QUERY PLAN ${COUNT_LIVE}`).map(({ detail }) => detail)
   expect(plan.filter((line) => line.includes('jobs') && !line.includes('INDEX'))).toEqual([])
+})
+
+it('asks a node that owes an answer to a cancel once more, when the job ends without it', () => {
+  const bench = testLedger()
+  const job = take(bench)
+  const [offered] = commit(bench.context, (context) => offer(context, request(HOLDER, 1))).offers
+  commit(bench.context, (context) => accept(context, HOLDER, [{ job, attempt: offered?.attempt ?? 0, start: true }]))
+  const row = findJob(bench.context, job)
+  if (!row) throw new Error('no such job')
+  commit(bench.context, (context) => cancel(context, row, 'not needed'))
+  bench.take()
+  bench.pass(CANCEL_ANSWER_SECONDS * 1000)
+  fireTimers(bench.context)
+  expect(findJob(bench.context, job)).toMatchObject({ state: 'cancelled', cancel_outcome: 'not_confirmed' })
+  expect(bench.take()).toContainEqual({ kind: 'cancel', ...HOLDER, lease: { tenant: 'acme', job, attempt: 1 }, reason: 'not needed' })
 })
 
 it('announces a lane anew when a job comes behind jobs that the node cannot run', () => {

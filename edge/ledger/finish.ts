@@ -189,5 +189,7 @@ export const cancelOverdue = (context: LedgerContext, id: string): void => {
   clearTimer(context.store, 'cancel', id)
   const row = findJob(context, id)
   if (!row || row.cancel_at === null || row.finished_at !== null) return
+  // Once more, for a request that never reached the node: nobody else would tell it to stop.
+  emitCancel(context, row, row.cancel_reason ?? '')
   stopHeld(context, row, 'not_confirmed', `the node did not say within ${CANCEL_ANSWER_SECONDS} s what became of the query`)
 }
