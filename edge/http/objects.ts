@@ -21,11 +21,16 @@ const headersOf = (served: ServedObject): Record<string, string> => ({
   'cache-control': served.cache ?? 'private, max-age=31536000, immutable',
 })
 
+/** Conditions and ranges belong to GET and HEAD (RFC 9110, sections 13.1.2 and 14.2); a POST is answered as if it had none. */
+const isRead = (c: AppContext): boolean => c.req.method === 'GET' || c.req.method === 'HEAD'
+
 const isFresh = (c: AppContext, etag: string): boolean =>
+  isRead(c) &&
   (c.req.header('if-none-match') ?? '').split(',').some((known) => known.trim().replace(/^W\//, '') === etag || known.trim() === '*')
 
 /** If-Range (RFC 9110, section 13.1.5): a range of another version than the reader's is answered whole. */
 const rangeHeader = (c: AppContext, etag: string): string | undefined => {
+  if (!isRead(c)) return undefined
   const condition = c.req.header('if-range')
   return condition === undefined || condition === etag ? c.req.header('range') : undefined
 }

@@ -243,6 +243,29 @@ test('what does not fit the result is refused with its place and a remedy', asyn
   })
 })
 
+test('bodies are bounded, typed and parsed before anything is asked', async () => {
+  const post = (raw: string, type = 'application/json'): Promise<Response> =>
+    acme.ask(`/v1/jobs/${small.id}/slice`, { raw, headers: { 'content-type': type } })
+  const filters = JSON.stringify({ where: Array.from({ length: 101 }, () => ({ col: 'id', op: 'not_null' })) })
+  expect(await problemOf(await post(filters))).toMatchObject({ code: 'invalid_body' })
+  expect(await problemOf(await post(JSON.stringify({ sql: `SELECT 1 AS n -- ${'x'.repeat(100_000)}` })))).toMatchObject({
+    code: 'invalid_body',
+  })
+  expect(await problemOf(await post(' '.repeat(1024 * 1024 + 1)))).toMatchObject({ code: 'body_too_large', status: 413 })
+  expect(await problemOf(await post('{}', 'application/xml'))).toMatchObject({ code: 'unsupported_media_type', status: 415 })
+  expect(await problemOf(await post('{"limit": 1'))).toMatchObject({ code: 'invalid_json', status: 400 })
+  const strict = await problemOf(await post('{"limt": 1}'))
+  expect([strict.code, strict.detail]).toEqual(['invalid_body', expect.stringContaining('limt')])
+})
+
+test('a POST is answered whole, whatever ranges and conditions come with it', async () => {
+  const question = { select: ['id'], order: ['id'], limit: 2 }
+  const plain = await acme.ask(`/v1/jobs/${small.id}/slice`, { body: question })
+  const headers = { range: 'bytes=0-3', 'if-none-match': plain.headers.get('etag') ?? '' }
+  const odd = await acme.ask(`/v1/jobs/${small.id}/slice`, { body: question, headers })
+  expect([odd.status, await odd.text()]).toEqual([200, await plain.text()])
+})
+
 /** What a question must not do: leave the result, the process or the read. */
 const ATTACKS = [
   "SELECT * FROM read_text('/etc/passwd')",
