@@ -5,6 +5,11 @@ declare module 'node:crypto' {
     digest(): Uint8Array
     digest(encoding: 'base64url'): string
   }
+  interface Hash {
+    update(text: string): Hash
+    digest(encoding: 'hex'): string
+  }
+  export function createHash(algorithm: 'sha256'): Hash
   export function hkdfSync(hash: 'sha256', key: Uint8Array, salt: Uint8Array, info: string, bytes: number): ArrayBuffer
   export function createHmac(algorithm: 'sha256', key: string | Uint8Array): Hmac
 }

@@ -147,7 +147,7 @@ const start = async (more: Partial<AgentOptions> = {}): Promise<Started> => {
     labels: {},
     sources: [EMBEDDED_DUCKDB],
     engines: new Map([['duckdb', engine]]),
-    spool: { open: spool.open, drop: (lease) => spool.drop(lease).then(resolve) },
+    spool: { ...spool, drop: (lease) => spool.drop(lease).then(resolve) },
     find: (name, hash) => (name === task.name && hash === HASH ? task : null),
     pack: async () => null,
     slice: async () => ({ ok: true, body: '{}' }),

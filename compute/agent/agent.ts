@@ -254,8 +254,8 @@ export const createAgent = (options: AgentOptions): Agent => {
           source: (name) => findSource(name, options.sources),
           engine: (name) => options.engines.get(name) ?? null,
           requests,
-          folder: async (lease) => {
-            folder = await spool.open(lease)
+          folder: async (lease, makes) => {
+            folder = makes ? spool.place(lease) : await spool.open(lease)
             return folder
           },
           report: progress.report,

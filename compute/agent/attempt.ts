@@ -30,7 +30,8 @@ export interface AttemptTools {
   source(name: string): Source | null
   engine(name: EngineName): Engine | null
   requests: Pick<Requests, 'schema' | 'grant'>
-  folder(lease: Lease): Promise<string>
+  /** Made already, unless the engine `makes` it. */
+  folder(lease: Lease, makes: boolean): Promise<string>
   report(reading: Reading): void
   /** Milliseconds of a clock that never goes back. */
   clock(): number
@@ -70,7 +71,7 @@ export const runAttempt = async (offer: Offer, sourceName: string, tools: Attemp
       const plan = await stoppable(running.plan(task, offer.args, source, signal), signal)
       schema = await tools.requests.schema(offer, plan.columns, signal)
     }
-    const folder = await tools.folder(offer)
+    const folder = await tools.folder(offer, running.makesFolder === true)
     signal.throwIfAborted()
 
     const planned = tools.clock()

@@ -6,6 +6,8 @@ import type { Lease } from '../../edge/contract/node.ts'
 export interface Spool {
   /** Makes the attempt's empty folder. */
   open(lease: Lease): Promise<string>
+  /** Where the attempt's folder is to be, for those who make it only when they need it. */
+  place(lease: Lease): string
   drop(lease: Lease): Promise<void>
 }
 
@@ -20,10 +22,13 @@ export const openSpool = async (root: string): Promise<Spool> => {
       await mkdir(folder, { mode: 0o700 })
       return folder
     },
+    place: folderOf,
     drop: async (lease) => {
       const folder = folderOf(lease)
-      // Most folders of small results are empty: one call instead of a walk.
-      await rmdir(folder).catch(() => rm(folder, { recursive: true, force: true }))
+      // Most folders of small results are empty, or were never made: one call instead of a walk.
+      await rmdir(folder).catch((fault: NodeJS.ErrnoException) =>
+        fault.code === 'ENOENT' ? undefined : rm(folder, { recursive: true, force: true }),
+      )
     },
   }
 }

@@ -88,6 +88,8 @@ export class EngineFault extends Error {
 
 export interface Engine {
   readonly name: EngineName
+  /** It makes `run.folder` itself, and only where a run needs one: small results leave no file. */
+  readonly makesFolder?: boolean
   /** Describes the query without running it. Throws EngineFault. `args` null: describe without values (at load). */
   plan(task: SqlTask, args: Argument[] | null, source: Source, signal: AbortSignal): Promise<Plan>
   /** How well this engine fits, with the reason in words. */

@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto'
+
 /**
  * Everything the edge signs itself hangs on one secret. A key for each purpose is derived from it (HKDF, RFC 5869), so
  * that a signature made for one purpose is worth nothing for another.
@@ -32,8 +34,8 @@ export const toHex = (bytes: Uint8Array): string => Array.from(bytes, (byte) => 
 export const fromHex = (text: string): Uint8Array<ArrayBuffer> =>
   Uint8Array.from({ length: text.length / 2 }, (_, index) => Number.parseInt(text.slice(index * 2, index * 2 + 2), 16))
 
-export const sha256Hex = async (text: string): Promise<string> =>
-  toHex(new Uint8Array(await crypto.subtle.digest('SHA-256', encoder.encode(text))))
+/** Node's, not Web Crypto's: every request waits for it, and this one is computed at once. */
+export const sha256Hex = (text: string): Promise<string> => Promise.resolve(createHash('sha256').update(text).digest('hex'))
 
 // Values, not promises: a Worker's request must not wait for another request's promise (it would count as hung).
 const derived = new Map<string, [MacKey, ...MacKey[]]>()

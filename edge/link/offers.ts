@@ -217,11 +217,17 @@ export const reportTo = async (
   unused: { tenant: TenantId; count: number }[] = [],
 ): Promise<void> => {
   const news = drained.length + unsuitable.length + unused.filter(({ count }) => count > 0).length
-  if (news === 0 && memory.told === memory.free) return
+  if (news === 0 && isNearEnough(memory.told, memory.free)) return
   await telling(memory, (free) =>
     context.pool(row.pool).report({ node: row.node, session: row.session, free, drained, unsuitable, unused }),
   )
 }
+
+/**
+ * A pool that believes in at least half of the room goes on giving work, and hears the rest with the next news: else every
+ * lone job would cost it a message and a commit more.
+ */
+const isNearEnough = (told: number | null, free: number): boolean => told !== null && told <= free && told * 2 >= free
 
 /**
  * One message to the pool at a time, for an older number that overtakes a newer one would take slots away. What the pool

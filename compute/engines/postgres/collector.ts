@@ -1,3 +1,4 @@
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { typeName } from '../../../edge/contract/columns.ts'
 import type { EngineFault, RunHooks } from '../engine.ts'
@@ -94,6 +95,7 @@ export class Collector {
 
   /** Moves what was kept to the spool; rows that come later follow. */
   toSpool(): CsvSpool {
+    mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
     const spool = new CsvSpool(join(this.#folder, 'spool.csv'), this.#columns, {
       pause: () => {
         if (!this.#discarding && !this.#ended) this.#connection.pause()

@@ -69,6 +69,7 @@ interface Report {
  */
 export class PostgresEngine implements Engine {
   readonly name = 'postgres'
+  readonly makesFolder = true
   readonly #pool: DuckdbPool
   readonly #patienceMs: number
   readonly #sources = new Map<string, PostgresSource>()
