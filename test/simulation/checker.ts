@@ -13,6 +13,7 @@ interface FinalJob {
   attempt: number
   tries: number
   seq: number
+  rows: number | null
   args: string
   family: string
   queue: string
@@ -53,7 +54,13 @@ export const stuck = (world: World, tenants: readonly string[]): string[] => {
 }
 
 /** Judges a history by what was written down about it and by what is left in the databases. Answers every violation. */
-export const check = async (world: World, tenants: readonly string[], clients: Clients, runs: readonly EngineRun[]): Promise<string[]> => {
+export const check = async (
+  world: World,
+  tenants: readonly string[],
+  clients: Clients,
+  nodes: readonly SimulatedNode[],
+  runs: readonly EngineRun[],
+): Promise<string[]> => {
   const wrong: string[] = []
   for (const tenant of tenants) {
     if (!hasTables(world, tenant)) continue
@@ -61,7 +68,8 @@ export const check = async (world: World, tenants: readonly string[], clients: C
     const database = world.place('LEDGER', tenant).database
     const trace = database.all<Traced>('SELECT * FROM trace ORDER BY n')
     const events = database.all<FinalEvent>('SELECT job, seq, type, state, at, body FROM events ORDER BY job, seq')
-    wrong.push(...lifeOf(trace), ...completionsOf(world, tenant, trace), ...numbersOf(jobs, events))
+    wrong.push(...lifeOf(trace), ...completionsOf(world, tenant, trace), ...uploadsOf(world, tenant, trace))
+    wrong.push(...tenantsOf(tenant, runs, nodes), ...numbersOf(jobs, events))
     wrong.push(...promisesOf(tenant, jobs, clients), ...readersOf(tenant, events, clients), ...onceOf(tenant, jobs, clients))
     wrong.push(...cancelsOf(tenant, trace, runs), ...(await familiesOf(world, tenant, jobs)))
   }
@@ -122,6 +130,32 @@ const completionsOf = (world: World, tenant: string, trace: readonly Traced[]): 
   for (const [job, who] of won) if (!asked.has(`${job} ${who}`)) wrong.push(`I2: ${job} succeeded by ${who}, whom nobody heard of`)
   return wrong
 }
+
+/** I2: only who holds the current attempt at that moment may write its objects. */
+const uploadsOf = (world: World, tenant: string, trace: readonly Traced[]): string[] =>
+  world.called.flatMap(({ kind, name, method, args, answer, at }) => {
+    if (kind !== 'LEDGER' || name !== tenant || method !== 'holds' || answer !== true) return []
+    const [session, job, attempt] = args as [string, string, number]
+    const rows = trace.filter((row) => row.job === job)
+    const held = rows.some(
+      (row, n) =>
+        (row.after === 'leased' || row.after === 'running') &&
+        row.attempt === attempt &&
+        row.session === session &&
+        row.at <= at &&
+        (rows[n + 1]?.at ?? Number.POSITIVE_INFINITY) >= at,
+    )
+    return held ? [] : [`I2: ${session} may upload for attempt ${attempt} of ${job}, which it does not hold`]
+  })
+
+/** I6: a node runs only what its tenants have asked for. */
+const tenantsOf = (tenant: string, runs: readonly EngineRun[], nodes: readonly SimulatedNode[]): string[] =>
+  runs.flatMap((run) => {
+    const tenants = nodes.find(({ settings }) => settings.name === run.node)?.settings.tenants ?? []
+    return run.tenant !== tenant || tenants.includes('*') || tenants.includes(tenant)
+      ? []
+      : [`I6: ${run.node} serves ${tenants.join()} and runs ${run.job} of ${tenant}`]
+  })
 
 /** I9, the half of the writer: 1, 2, 3 … and the row's counter is the last one. */
 const numbersOf = (jobs: ReadonlyMap<string, FinalJob>, events: readonly FinalEvent[]): string[] => {
@@ -201,7 +235,8 @@ const familiesOf = async (world: World, tenant: string, jobs: ReadonlyMap<string
   }
   for (const [job, times] of appended) if (times > 1) wrong.push(`I4: ${job} was appended ${times} times`)
   for (const job of jobs.values()) {
-    const empty = job.args.includes('"empty"')
+    // A file without rows is in no table.
+    const empty = job.rows === 0
     const expected = job.state === 'succeeded' && job.deleted_at === null && !empty ? 1 : 0
     if ((live.get(job.id) ?? 0) !== expected)
       wrong.push(

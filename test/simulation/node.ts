@@ -346,6 +346,8 @@ export class SimulatedNode {
     if (!life.alive || !life.welcomed || !schema) return
     const { tenant, job } = claimed
     const attempt = Math.max(1, claimed.attempt + chance.pick([-1, 0, 0, 0, 1]))
+    // As an upload would with a grant that was given for it once.
+    this.#world.request('LEDGER', tenant, 'holds', [life.session, job, attempt]).catch(() => undefined)
     const file = { n: 0, bytes: PARQUET.length, sha256: 'b'.repeat(64), rows: 1, run_date: '2026-11-20', split_offsets: [4], stats: [] }
     this.#note(`lies about ${job} ${attempt}`)
     const items = [completion({ tenant, job, attempt }, schema, file, true)]

@@ -51,6 +51,8 @@ export interface Called {
   name: string
   method: string
   args: unknown[]
+  /** Virtual milliseconds. */
+  at: number
   /** Undefined where the object died before it answered. */
   answer: unknown
 }
@@ -345,7 +347,7 @@ export class World {
         const instance = this.#wake(place)
         if (counts) instance.callers.add(refuse)
         const given = weather.copies ? structuredClone(args) : args
-        const called: Called = { kind, name, method, args, answer: undefined }
+        const called: Called = { kind, name, method, args, at: this.schedule.now, answer: undefined }
         this.called.push(called)
         this.#run(place, method, given).then(
           (answer) => {
