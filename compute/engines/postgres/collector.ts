@@ -95,7 +95,11 @@ export class Collector {
 
   /** Moves what was kept to the spool; rows that come later follow. */
   toSpool(): CsvSpool {
-    mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
+    try {
+      mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
+    } catch {
+      // Opening the spool fails then, and says why.
+    }
     const spool = new CsvSpool(join(this.#folder, 'spool.csv'), this.#columns, {
       pause: () => {
         if (!this.#discarding && !this.#ended) this.#connection.pause()

@@ -137,9 +137,11 @@ describe('a source that breaks', () => {
 
   test('a spool that cannot be written fails the attempt', async () => {
     const run = await pg.prepare("select repeat('x', 1000) as t from generate_series(1, 10000)")
+    const file = join(run.folder, 'file')
+    await Bun.write(file, 'no folder can be made here')
     const failure = await pg.failure(
       pg.engine.execute(
-        { ...run, folder: join(run.folder, 'missing') },
+        { ...run, folder: join(file, 'missing') },
         { started: () => undefined, progress: () => undefined },
         new AbortController().signal,
       ),
