@@ -5,7 +5,7 @@ import { cancel, complete, fail } from './finish.ts'
 import { completion, HOLDER, request, submission, testLedger } from './fixture.ts'
 import { findJob } from './jobs.ts'
 import { accept, handBack, offer } from './leases.ts'
-import { CANCEL_ANSWER_SECONDS, KEY_SECONDS, MAX_ARGS_BYTES, OUTBOX_BATCH_BYTES } from './limits.ts'
+import { CANCEL_ANSWER_SECONDS, KEY_SECONDS, MAX_ARGS_BYTES, MAX_LANES, OUTBOX_BATCH_BYTES } from './limits.ts'
 import { handedOver, handover } from './publication.ts'
 import { eventsAfter, listJobs } from './read.ts'
 import { COUNT_LIVE, countLive, type Submission, submit } from './submit.ts'
@@ -149,6 +149,15 @@ it('asks a node that owes an answer to a cancel once more, when the job ends wit
   fireTimers(bench.context)
   expect(findJob(bench.context, job)).toMatchObject({ state: 'cancelled', cancel_outcome: 'not_confirmed' })
   expect(bench.take()).toContainEqual({ kind: 'cancel', ...HOLDER, lease: { tenant: 'acme', job, attempt: 1 }, reason: 'not needed' })
+})
+
+it('takes only so many queues of one tenant, and goes on with those there are', () => {
+  const bench = testLedger()
+  const queue = (n: number) => `q${n}` as Submission['queue']
+  for (let n = 0; n < MAX_LANES; n++) take(bench, { queue: queue(n) })
+  const more = commit(bench.context, (context) => submit(context, submission({ queue: queue(MAX_LANES) }), 0))
+  expect(more).toMatchObject({ ok: false, code: 'invalid_body' })
+  take(bench, { queue: queue(7) })
 })
 
 it('announces a lane anew when a job comes behind jobs that the node cannot run', () => {

@@ -17,6 +17,10 @@ const laneRef = (pool: string, queue: string): string => `${pool}/${queue}`
 const findLane = (context: LedgerContext, pool: string, queue: string): LaneRow | undefined =>
   first<LaneRow>(context.store, 'SELECT * FROM lanes WHERE pool = ? AND queue = ?', pool, queue)
 
+/** How many lanes there are beside this one; 0 when it exists. They stay, for their numbers must go on rising. */
+export const laneCount = (context: LedgerContext, pool: string, queue: string): number =>
+  findLane(context, pool, queue) ? 0 : (first<{ n: number }>(context.store, 'SELECT count(*) AS n FROM lanes')?.n ?? 0)
+
 /**
  * A job waits in this lane: the pool must know. Says it once; while the lane is announced, further jobs cost nothing.
  * Every announcement has a number of its own, because `ready` and `drained` may overtake each other.

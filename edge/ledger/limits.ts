@@ -7,6 +7,8 @@ export const BACKOFF_LAST_MS = 30_000
 export const SESSION_SECONDS = 150
 /** How long the node may take to say what became of a cancel before the job says that nobody confirmed it. */
 export const CANCEL_ANSWER_SECONDS = 15
+/** Queues that a tenant may use, each in each pool: all of them are looked at whenever slots are given to anybody. */
+export const MAX_LANES = 1_000
 /** Idempotency keys are kept for a day. Draft ietf-httpapi-idempotency-key-header leaves the time to the server. */
 export const KEY_SECONDS = 24 * 3600
 /** Jobs of one tenant that have not ended; beyond it a submit is refused with 429. */

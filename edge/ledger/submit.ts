@@ -6,8 +6,8 @@ import { first } from '../storage/store.ts'
 import { setTimer } from '../storage/timers.ts'
 import type { LedgerContext } from './context.ts'
 import { addEvent, findJob, type JobRow } from './jobs.ts'
-import { laneReady } from './lanes.ts'
-import { KEY_SECONDS, MAX_LIVE_JOBS } from './limits.ts'
+import { laneCount, laneReady } from './lanes.ts'
+import { KEY_SECONDS, MAX_LANES, MAX_LIVE_JOBS } from './limits.ts'
 import { showJob } from './read.ts'
 
 /** A submit after the Worker has checked it: task known, arguments in order and typed. */
@@ -106,6 +106,12 @@ export const submit = (context: LedgerContext, wanted: Submission, live: number)
       ok: false,
       code: 'too_many_jobs',
       detail: `${live} jobs of this tenant have not ended; the limit is ${MAX_LIVE_JOBS}. Try again when some have.`,
+    }
+  if (laneCount(context, wanted.pool, wanted.queue) >= MAX_LANES)
+    return {
+      ok: false,
+      code: 'invalid_body',
+      detail: `/queue: this tenant uses ${MAX_LANES} queues already; send the job to one of them instead of "${wanted.queue}".`,
     }
   const id: JobId = context.newJobId()
   const row: JobRow = {

@@ -48,20 +48,26 @@ export const choose = (
   const used = new Map<TenantId, number>()
   for (const lane of lanes) used.set(lane.tenant, Math.max(lane.used, used.get(lane.tenant) ?? 0))
   const given = new Map<string, Given>()
-  let open = [...lanes]
-  while (open.length > 0) {
-    open.sort((a, b) => (used.get(a.tenant) ?? 0) - (used.get(b.tenant) ?? 0) || a.since - b.since || (a.queue < b.queue ? -1 : 1))
-    const [lane] = open
-    if (!lane) break
+  const before = (a: LaneState, b: LaneState): boolean =>
+    ((used.get(a.tenant) ?? 0) - (used.get(b.tenant) ?? 0) || a.since - b.since || (a.queue < b.queue ? -1 : 1)) < 0
+  // Lanes may be thousands (clients name queues), slots are few: what nobody can serve goes first, and the rest is not sorted.
+  const open = new Set(lanes.filter((lane) => nodes.some((node) => node.free > 0 && serves(node, lane) && fits(lane, node))))
+  let left = nodes.reduce((sum, node) => sum + Math.max(0, node.free), 0)
+  while (left > 0) {
+    let lane: LaneState | undefined
+    for (const one of open) if (lane === undefined || before(one, lane)) lane = one
+    if (lane === undefined) break
+    const chosen = lane
     const node = nodes
-      .filter((candidate) => (free.get(candidate.node) ?? 0) > 0 && serves(candidate, lane) && fits(lane, candidate))
+      .filter((candidate) => (free.get(candidate.node) ?? 0) > 0 && serves(candidate, chosen) && fits(chosen, candidate))
       .sort((a, b) => (free.get(b.node) ?? 0) - (free.get(a.node) ?? 0))[0]
     if (!node) {
-      open = open.filter((other) => other !== lane)
+      open.delete(lane)
       continue
     }
-    const count = open.length === 1 ? (free.get(node.node) ?? 0) : 1
+    const count = open.size === 1 ? (free.get(node.node) ?? 0) : 1
     free.set(node.node, (free.get(node.node) ?? 0) - count)
+    left -= count
     used.set(lane.tenant, (used.get(lane.tenant) ?? 0) + count / lane.weight)
     const key = `${node.node} ${lane.tenant} ${lane.queue}`
     const known = given.get(key)

@@ -76,3 +76,16 @@ test('a lane with nothing for the node pauses, but a job that was announced mean
   nothing(1)
   expect(given()).toEqual([['acme', 4]])
 })
+
+test('thousands of lanes that nobody can serve keep nobody waiting', () => {
+  const mallory = TenantId.parse('mallory')
+  pool.store.transaction(() => {
+    for (let n = 0; n < 20_000; n++)
+      pool.store.run('INSERT INTO lanes (tenant, queue, seq, ready, since) VALUES (?, ?, 1, 1, ?)', mallory, `q${n}`, n)
+  })
+  announce(ACME, 1)
+  const began = performance.now()
+  join(pool, { ...at, free: 8, queues: [QUEUE], tenants: ['*'] })
+  expect(given()).toEqual([['acme', 8]])
+  expect(performance.now() - began).toBeLessThan(2_000)
+})
