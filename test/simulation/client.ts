@@ -76,12 +76,14 @@ export class Clients {
   /** Deletes as soon as the job has ended; gives up when the edge does not answer. */
   async remove(tenant: string, job: string): Promise<void> {
     this.open++
+    const pause = this.#world.chance.pick([60, 250, 1_000])
+    const until = this.#world.schedule.now + 60_000
     try {
-      for (let tries = 0; tries < 60; tries++) {
+      while (this.#world.schedule.now < until) {
         const answer = (await this.#ask(tenant, 'remove', [job])) as { found: string; removed?: boolean } | null
         if (answer?.removed) this.promised.push({ tenant, job, what: 'removed' })
         if (answer?.removed || answer?.found === 'gone') return
-        await this.#sleep(1_000)
+        await this.#sleep(pause)
       }
     } finally {
       this.open--

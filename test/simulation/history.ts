@@ -128,7 +128,7 @@ const play = async (seed: number, world: World): Promise<Told> => {
     world.note(`taken ${job}`)
     if (chance.happens(0.3)) void clients.read(tenant, job)
     if (chance.happens(0.25))
-      schedule.after(chance.pick([0, 5, 50, 500, 5_000]) + chance.between(0, 20), () => void clients.cancel(tenant, job))
+      schedule.after(chance.pick([0, 5, 50, 500, 5_000, 15_000, 25_000]) + chance.between(0, 20), () => void clients.cancel(tenant, job))
     if (chance.happens(0.25)) schedule.after(chance.between(0, 10_000), () => void clients.remove(tenant, job))
   }
   for (let left = chance.between(1, 6); left > 0; left--) schedule.after(chance.between(0, storm), () => void oneJob())

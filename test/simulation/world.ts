@@ -365,7 +365,8 @@ export class World {
       }
       if (early) return refuse(new Error(`${method} was lost`))
       this.schedule.after(this.latency(), () => carryOut(true))
-      if (doubled) this.schedule.after(this.latency() + this.latency(), () => carryOut(false))
+      // The second one may come long after everything that followed the first.
+      if (doubled) this.schedule.after(this.latency() + (chance.happens(0.5) ? chance.next() * 5_000 : 0), () => carryOut(false))
     })
   }
 
