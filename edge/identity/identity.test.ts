@@ -118,6 +118,20 @@ describe('a good token', () => {
     })
   })
 
+  it('of a node serves only tenants of its issuer, and takes no name of others (I6)', async () => {
+    const { deps } = await ready({ tenants: 'table', tenant_map: { '4711': TenantId.parse('acme') } })
+    const node = async (more: object) => await codeOf(deps, await token(nodeClaims(more)))
+    expect(await send(deps, await token(nodeClaims({ name: 'acme.n1', tenants: ['4711'] })))).toMatchObject({
+      identity: { name: 'acme.n1', tenants: ['acme'] },
+    })
+    expect(await node({ name: 'acme.n1', tenants: ['*'] })).toBe('insufficient_scope')
+    expect(await node({ name: 'acme.n1', tenants: ['4711', 'bolt'] })).toBe('insufficient_scope')
+    expect(await node({ name: 'acme.n1', tenants: ['constructor'] })).toBe('insufficient_scope')
+    expect(await node({ name: 'embedded', tenants: ['4711'] })).toBe('insufficient_scope')
+    expect(await node({ name: 'bolt.n1', tenants: ['4711'] })).toBe('insufficient_scope')
+    expect(await node({ name: 'acme.n1', tenants: [] })).toBe('insufficient_scope')
+  })
+
   it('may have its scopes as a list, and any usual typ', async () => {
     const { deps } = await ready({ scope_claim: 'scp' })
     expect(await send(deps, await token({ scp: ['catalog:read', 7, 'catalog:read'] }))).toMatchObject({

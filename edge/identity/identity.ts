@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { NodeId, PoolName, type TenantId } from '../contract/ids.ts'
 import type { Fault, ProblemCode } from '../contract/problems.ts'
+import type { IssuerConfig } from './issuers.ts'
 import { isScope, type Scope } from './scopes.ts'
 import { sha256Hex } from './secrets.ts'
 import { type TokenFault, type Verified, type VerifyDeps, verifyToken } from './tokens.ts'
@@ -118,14 +119,29 @@ export const authenticate = async (headers: Pick<Headers, 'get'>, deps: AuthDeps
   if (known) return { ok: true, identity: known }
   const verified = await verifyToken(token, deps)
   if (!verified.ok) return failed(CODES[verified.reason], verified.detail)
-  const outcome = verified.use === 'node' ? nodeOf(verified) : await personOf(verified, deps)
+  const outcome = verified.use === 'node' ? await nodeOf(verified, deps) : await personOf(verified, deps)
   if (outcome.ok) deps.cache.set(hash, outcome.identity, deps.now())
   return outcome
 }
 
 type Good = Extract<Verified, { ok: true }>
 
-const nodeOf = ({ claims, issuer }: Good): Authenticated => {
+/**
+ * The tenants that an issuer's node may serve, or null. An issuer that may name any tenant may also say `*`; any other
+ * speaks for its own only (I6), by the same table as for its people.
+ */
+const nodeTenants = async (names: string[], issuer: IssuerConfig, deps: AuthDeps): Promise<string[] | null> => {
+  if (issuer.tenants === 'any') return names
+  const tenants: string[] = []
+  for (const claim of new Set(names)) {
+    const tenant = claim === '*' ? null : await tenantOf(claim, issuer, deps)
+    if (!tenant) return null
+    tenants.push(tenant)
+  }
+  return tenants
+}
+
+const nodeOf = async ({ claims, issuer }: Good, deps: AuthDeps): Promise<Authenticated> => {
   const parsed = NodeClaim.safeParse(claims.scarab_node)
   if (!parsed.success) {
     const issue = parsed.error.issues[0]
@@ -134,17 +150,26 @@ const nodeOf = ({ claims, issuer }: Good): Authenticated => {
       `the node token's claim scarab_node${issue ? ` (${issue.path.join('.')}): ${issue.message}` : ' is wrong'}`,
     )
   }
+  const tenants = await nodeTenants(parsed.data.tenants, issuer, deps)
+  if (!tenants) return failed('insufficient_scope', "the node token names tenants that are not its issuer's: have them mapped")
+  // A name is one node's in the whole deployment: such an issuer must not take another's node out of service.
+  if (issuer.tenants !== 'any' && !tenants.some((tenant) => parsed.data.name.startsWith(`${tenant}.`)))
+    return failed('insufficient_scope', `the node's name must begin with its tenant and a dot, such as "${tenants[0] ?? 'tenant'}.node-1"`)
   const common = { subject: claims.sub, issuer: issuer.issuer, expires_at: claims.exp * 1_000 }
-  return { ok: true, identity: { kind: 'node', ...parsed.data, ...common } }
+  return { ok: true, identity: { kind: 'node', ...parsed.data, tenants, ...common } }
+}
+
+const tenantOf = (claim: string, issuer: IssuerConfig, deps: AuthDeps): TenantId | Promise<TenantId | null> => {
+  // Own property only: the claim is the sender's text, and "constructor" is no tenant.
+  const mapped = issuer.tenant_map && Object.hasOwn(issuer.tenant_map, claim) ? issuer.tenant_map[claim] : undefined
+  return mapped ?? deps.tenantOf({ issuer: issuer.issuer, claim, any: issuer.tenants === 'any' })
 }
 
 const personOf = async ({ claims, issuer }: Good, deps: AuthDeps): Promise<Authenticated> => {
   const claim = claims[issuer.tenant_claim]
   if (typeof claim !== 'string' || claim === '' || claim.length > 500)
     return failed('invalid_token', `the token has no claim ${JSON.stringify(issuer.tenant_claim)} that names a tenant`)
-  // Own property only: the claim is the sender's text, and "constructor" is no tenant.
-  const mapped = issuer.tenant_map && Object.hasOwn(issuer.tenant_map, claim) ? issuer.tenant_map[claim] : undefined
-  const tenant = mapped ?? (await deps.tenantOf({ issuer: issuer.issuer, claim, any: issuer.tenants === 'any' }))
+  const tenant = await tenantOf(claim, issuer, deps)
   if (!tenant) return failed('insufficient_scope', "the token's tenant is not known here: have it mapped")
   return {
     ok: true,
