@@ -112,3 +112,17 @@ test('events of a deleted job are gone', async () => {
   expect((await acme.ask(`/v1/jobs/${id}`, { method: 'DELETE' })).status).toBe(204)
   expect(await problemOf(await acme.ask(`/v1/jobs/${id}/events?until=published`))).toMatchObject({ code: 'gone' })
 })
+
+test('a reader that waits for the publication hears when the job is deleted before it', async () => {
+  const { id } = await acme.submit('quick')
+  const events: ServerEvent[] = []
+  for await (const event of serverEvents(await acme.ask(`/v1/jobs/${id}/events?until=published`))) {
+    events.push(event)
+    if (event.id === null || JobEvent.parse(event.data).publication !== 'pending') continue
+    expect((await acme.ask(`/v1/jobs/${id}`, { method: 'DELETE' })).status).toBe(204)
+  }
+  // Publication takes longer than the deletion's way here, but both ends are right.
+  const last = numbered(events).at(-1)
+  expect(last).toMatchObject({ type: 'publication', state: 'succeeded' })
+  expect(['withdrawn', 'published']).toContain(last?.publication)
+})
