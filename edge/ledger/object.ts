@@ -315,9 +315,9 @@ export class LedgerObject extends DurableObject<Env> {
   }
 
   /** Where the objects of an attempt belong; null when the job is not here. */
-  place(job: JobId): { family: Family; task: string } | null {
+  place(job: JobId): { family: Family; task: string; ended: boolean } | null {
     const row = findJob(this.#context, job)
-    return row ? { family: row.family as Family, task: row.task } : null
+    return row ? { family: row.family as Family, task: row.task, ended: row.finished_at !== null } : null
   }
 
   // ---- tables ----------------------------------------------------------------------------------------------------

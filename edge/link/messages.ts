@@ -288,6 +288,9 @@ const faultOf = async (
   // The file of an inline result has no place yet; that of any other was granted under the job's family.
   const place = inline ? null : await context.ledger(tenant).place(job)
   if (!inline && !place) return answered('fenced')
+  // A repeated word about a job that has ended: the ledger knows the answer, and what its files hold must not change any
+  // more, which a further upload in parts, completed now, would do.
+  if (place?.ended) return null
   let wrong: string | null = null
   if (inline) {
     if (inline.parquet.length > MAX_INLINE_PARQUET_BYTES)

@@ -31,7 +31,7 @@ export interface LedgerPort {
   holds(session: SessionId, job: JobId, attempt: number): Promise<boolean>
   mayPack(holder: Holder, job: JobId, attempt: number): Promise<boolean>
   packed(holder: Holder, job: JobId, attempt: number, pack: { bytes: number; sha256: string }): Promise<boolean>
-  place(job: JobId): Promise<{ family: Family; task: string } | null>
+  place(job: JobId): Promise<{ family: Family; task: string; ended: boolean } | null>
 }
 
 export interface PoolPort {
