@@ -29,8 +29,12 @@ export const playShare = async (parity: 0 | 1): Promise<void> => {
     crashes += told.crashes
     for (const point of told.struck) struck.add(point)
     if (SEED !== undefined) console.log(told.log.join('\n'))
-    if (told.violations.length > 0)
-      bad.push(`seed ${seed}: ${told.violations.join('; ')}\n  replay: SCARAB_SEED=${seed} npx vitest run test/simulation`)
+    if (told.violations.length > 0) {
+      const what = `seed ${seed}: ${told.violations.join('; ')}\n  replay: SCARAB_SEED=${seed} npx vitest run test/simulation`
+      // At once: whoever waits for the rest can look into it meanwhile.
+      console.log(what)
+      bad.push(what)
+    }
     if (bad.length >= ENOUGH) break
   }
   const seconds = ((performance.now() - began) / 1000).toFixed(1)
