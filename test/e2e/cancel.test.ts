@@ -10,7 +10,7 @@ import { type Observer, observe } from './support/sql.ts'
 import { serverEvents } from './support/sse.ts'
 import { startWorld, type World } from './support/world.ts'
 
-const STREAMED_ROWS = 1_000_000
+const STREAMED_ROWS = 800_000
 /** "Within a second", and what a machine with other work to do may add. */
 const STOP_MS = 2_500
 
@@ -183,6 +183,19 @@ describe('a source that breaks in the middle of its stream', () => {
       ],
     })
     expect(counted.rows.map((row) => row.map(String))).toEqual([[String(STREAMED_ROWS), String(STREAMED_ROWS)]])
+  })
+
+  test('by a backend that dies without a word: no shorter result either', async () => {
+    const { id } = await client.submit('stream')
+    // The server restarts itself after such a death, and ends every other session.
+    process.kill(await untilStreaming(id), 'SIGKILL')
+    const { events } = await follow(client, id)
+    const lost = events.filter(({ state }) => state === 'scheduled')
+    expect(lost.length).toBeGreaterThanOrEqual(1)
+    for (const { reason } of lost) expect(reason).toMatch(/connection|server|reach/i)
+    expect(await readJob(client, id)).toMatchObject({ state: 'succeeded', rows: STREAMED_ROWS })
+    expect((await client.result(id)).files.reduce((sum, file) => sum + file.rows, 0)).toBe(STREAMED_ROWS)
+    observer = await observe(server.port)
   })
 
   test('by an error of the statement after many rows: the job fails with the server’s words and has no result', async () => {

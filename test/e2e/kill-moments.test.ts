@@ -30,7 +30,7 @@ describe('workerd killed at random moments under load', () => {
   })
   afterAll(() => world.end())
 
-  test(`${KILLS} kills: everything acknowledged ends once, readers miss nothing, rows are there once`, { timeout: 180_000 }, async () => {
+  test(`${KILLS} kills: everything acknowledged ends once, readers miss nothing, rows are there once`, { timeout: 240_000 }, async () => {
     const seed = Number(process.env.SCARAB_SEED ?? Math.floor(Math.random() * 2 ** 32))
     console.info(`kill-moments: SCARAB_SEED=${seed}`)
     const random = numbers(seed)

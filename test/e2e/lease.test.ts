@@ -173,6 +173,26 @@ describe('a zombie', () => {
     await back.hangUp()
   })
 
+  test('that comes back in the same session hears of the cancel that it missed', async () => {
+    const client = await world.as('missed')
+    const before = await dial('missed')
+    await serve(before, [fakeTask('missed')])
+    const { id } = await client.submit('missed')
+    const offer = await before.offer()
+    await accept(before, offer)
+    await before.hangUp()
+    expect((await client.ask(`/v1/jobs/${id}/cancel`, { method: 'POST' })).status).toBe(202)
+    const back = await dial('missed', { session: before.session, holding: [{ ...leaseOf(offer), running: true }] })
+    expect(await back.next('cancel')).toMatchObject(leaseOf(offer))
+    const stopped = { type: 'cancelled', ...leaseOf(offer), outcome: 'confirmed', reason: 'the engine said so' }
+    expect(await back.outcome(stopped)).toMatchObject({ outcome: 'ok' })
+    expect(await client.ended(id)).toMatchObject({ state: 'cancelled', cancel: { outcome: 'confirmed', reason: 'the engine said so' } })
+    // What it computed all the same comes too late.
+    expect(await back.outcome(completion(offer, [1n]).message)).toMatchObject({ outcome: 'cancelled' })
+    expect(await client.ended(id)).toMatchObject({ state: 'cancelled', result: null })
+    await back.hangUp()
+  })
+
   test('cannot write over what its attempt has written', async () => {
     const client = await world.as('once')
     const node = await dial('once')

@@ -69,6 +69,7 @@ export const observe = async (port: number): Promise<Observer> => {
     },
     close: () =>
       new Promise((resolve) => {
+        if (socket.destroyed) return resolve()
         socket.once('close', () => resolve())
         socket.end(message('X', Buffer.alloc(0)))
       }),
