@@ -4,7 +4,7 @@ import { stub } from '../addressing.ts'
 import type { JobEvent } from '../contract/events.ts'
 import type { Family, JobId, NodeId, PoolName, QueueName, ResultId, SessionId, SliceHash } from '../contract/ids.ts'
 import { TenantId } from '../contract/ids.ts'
-import { type Job, JobState, type Phase } from '../contract/jobs.ts'
+import type { Job, Phase } from '../contract/jobs.ts'
 import type { Failure, Lease } from '../contract/node.ts'
 import type { Env } from '../env.ts'
 import { fault } from '../fault.ts'
@@ -16,6 +16,7 @@ import { clearTimer, nextDue } from '../storage/timers.ts'
 import { archiveResult, purgeResult } from './archive.ts'
 import { commit, type LedgerContext, type LedgerEffect } from './context.ts'
 import { type CancelAnswer, type Completion, cancel, cancelAnswered, cancelSent, complete, fail } from './finish.ts'
+import { Gather } from './gather.ts'
 import { jobIds } from './ids.ts'
 import { findJob } from './jobs.ts'
 import { laneAcknowledged } from './lanes.ts'
@@ -33,20 +34,16 @@ import {
   resumeSession,
   start,
 } from './leases.ts'
-import { OUTBOX_BATCH } from './limits.ts'
 import { mayPack, recordPack } from './packs.ts'
-import { handedOver, handOverAgain, handover, type Outcome, publicationOutcome, remove } from './publication.ts'
+import { handOverAgain, type Outcome, publicationOutcome, remove } from './publication.ts'
+import { Publisher } from './publisher.ts'
 import { eventsAfter, findResult, type ListQuery, type Liveness, listJobs, lookUp, showJob } from './read.ts'
 import { LEDGER_MIGRATIONS } from './schema.ts'
 import { rememberSlice, sliceQuery } from './slices.ts'
 import { countLive, jobOfAlias, type Submission, type Submitted, submit } from './submit.ts'
 import { fireTimers } from './timers.ts'
+import { Waiters } from './waiters.ts'
 import { Watchers } from './watchers.ts'
-
-/** Submits that arrive within this time after a first one share its successor's transaction (facts: leading-edge gather). */
-const GATHER_MS = 2
-/** Requests that may wait for a job's end in memory at once. */
-const MAX_WAITERS = 5_000
 
 export type JobAnswer = { found: 'yes'; job: Job } | { found: 'gone' } | { found: 'no' }
 export interface ResultAnswer {
@@ -66,8 +63,9 @@ export class LedgerObject extends DurableObject<Env> {
   readonly #acknowledged = new Map<string, number>()
   #liveCount: number
   #alarmAt: number | null = null
-  #gathered: { wanted: Submission; answer: (submitted: Submitted) => void; fail: (fault: unknown) => void }[] | null = null
-  readonly #flushing = new Set<string>()
+  readonly #submits: Gather<Submission, Submitted>
+  readonly #publisher: Publisher
+  readonly #waiters = new Waiters()
   /** When a job last came or ended, in milliseconds since 1970. */
   #busyAt = 0
 
@@ -91,6 +89,8 @@ export class LedgerObject extends DurableObject<Env> {
     }
     this.#liveCount = countLive(this.#context)
     this.#watchers = new Watchers(state)
+    this.#submits = new Gather((batch) => this.#submitAll(batch))
+    this.#publisher = new Publisher({ env, context: this.#context, commit: (body) => this.#commit(body), busyAt: () => this.#busyAt })
     handOverAgain(this.#context)
     this.#arm()
   }
@@ -99,46 +99,25 @@ export class LedgerObject extends DurableObject<Env> {
 
   /** Takes a job and, with `wait_ms`, waits for its end. Durable when it answers (I3). */
   async submit(wanted: Submission, wait_ms: number): Promise<Submitted> {
-    const submitted = await this.#gather(wanted)
+    const submitted = await this.#submits.add(wanted)
     await fault(this.env, 'ledger.submitted')
     if (!submitted.ok || wait_ms <= 0 || submitted.job.finished_at !== null) return submitted
     return { ...submitted, job: (await this.#untilEnded(submitted.job.id, wait_ms)) ?? submitted.job }
   }
 
-  #gather(wanted: Submission): Promise<Submitted> {
-    if (this.#gathered === null) {
-      this.#gathered = []
-      setTimeout(() => this.#flush(), GATHER_MS)
-      return Promise.resolve(this.#commit((context) => this.#submitOne(context, wanted)))
-    }
-    const batch = this.#gathered
-    return new Promise((answer, reject) => batch.push({ wanted, answer, fail: reject }))
-  }
-
-  #submitOne(context: LedgerContext, wanted: Submission): Submitted {
+  #submitAll(batch: Submission[]): Submitted[] {
     this.#busyAt = Date.now()
-    const submitted = submit(context, wanted, this.#liveCount)
-    if (submitted.ok && submitted.created) this.#liveCount++
-    return submitted
-  }
-
-  #flush(): void {
-    const batch = this.#gathered ?? []
-    if (batch.length === 0) {
-      this.#gathered = null
-      return
-    }
-    this.#gathered = []
-    setTimeout(() => this.#flush(), GATHER_MS)
     try {
-      const answers = this.#commit((context) => batch.map(({ wanted }) => this.#submitOne(context, wanted)))
-      batch.forEach(({ answer }, index) => {
-        const submitted = answers[index]
-        if (submitted) answer(submitted)
-      })
+      return this.#commit((context) =>
+        batch.map((wanted) => {
+          const submitted = submit(context, wanted, this.#liveCount)
+          if (submitted.ok && submitted.created) this.#liveCount++
+          return submitted
+        }),
+      )
     } catch (reason) {
       this.#liveCount = countLive(this.#context)
-      for (const { fail: reject } of batch) reject(reason)
+      throw reason
     }
   }
 
@@ -370,7 +349,7 @@ export class LedgerObject extends DurableObject<Env> {
           this.#live.delete(effect.job)
         }
         this.#watchers.events(effect.job, effect.events)
-        if (effect.ended) this.#tellWaiters(effect.job)
+        if (effect.ended) this.#waiters.tell(effect.job)
         return
       case 'ready':
         this.ctx.waitUntil(this.#tellPool(effect.pool, effect.queue, effect.seq))
@@ -379,7 +358,7 @@ export class LedgerObject extends DurableObject<Env> {
         this.ctx.waitUntil(this.#tellLink(effect.node, effect.session, effect.lease, effect.reason))
         return
       case 'outbox':
-        this.ctx.waitUntil(this.#handOver(effect.family))
+        this.ctx.waitUntil(this.#publisher.handOver(effect.family))
         return
       case 'purge':
         this.ctx.waitUntil(this.#settle(effect.job))
@@ -407,46 +386,6 @@ export class LedgerObject extends DurableObject<Env> {
     }
   }
 
-  /** Hands results over to their table: one call in flight a family, the rest gathers. */
-  async #handOver(family: Family): Promise<void> {
-    if (this.#flushing.has(family)) return
-    this.#flushing.add(family)
-    try {
-      const table = stub(this.env.TABLE, `${this.#context.tenant}/${family}`, this.env)
-      for (let full = false; ; ) {
-        if (!full) await this.#untilQuiet()
-        const batch = handover(this.#context, family)
-        if (batch.publish.length === 0 && batch.withdraw.length === 0) return
-        full = batch.publish.length + batch.withdraw.length >= OUTBOX_BATCH
-        await fault(this.env, 'ledger.handing-over')
-        if (batch.publish.length > 0) {
-          const { accepted } = await table.publish(batch.publish)
-          this.#commit((context) => handedOver(context, 'publish', accepted))
-          if (accepted.length === 0) return
-        }
-        if (batch.withdraw.length > 0) {
-          const { accepted } = await table.withdraw(this.#context.tenant, family, batch.withdraw)
-          this.#commit((context) => handedOver(context, 'withdraw', accepted))
-          if (accepted.length === 0) return
-        }
-      }
-    } catch (reason) {
-      console.warn(`table ${family} did not take results; they are repeated: ${String(reason)}`)
-    } finally {
-      this.#flushing.delete(family)
-    }
-  }
-
-  /** Waits until nothing has been submitted or ended for a moment, but not for ever. */
-  async #untilQuiet(): Promise<void> {
-    const latest = Date.now() + HANDOVER_LATEST_MS
-    for (;;) {
-      await new Promise((later) => setTimeout(later, HANDOVER_QUIET_MS))
-      const now = Date.now()
-      if (now >= latest || now - this.#busyAt >= HANDOVER_QUIET_MS) return
-    }
-  }
-
   /** A published result leaves this database when it is more than a few KiB; a deleted one leaves object storage too. */
   async #settle(job: JobId): Promise<void> {
     const row = findJob(this.#context, job)
@@ -465,53 +404,9 @@ export class LedgerObject extends DurableObject<Env> {
     }
   }
 
-  // ---- waiting ---------------------------------------------------------------------------------------------------
-
-  readonly #waiters = new Map<string, Set<() => void>>()
-  #waiting = 0
-
-  #tellWaiters(job: string): void {
-    const waiting = this.#waiters.get(job)
-    if (!waiting) return
-    this.#waiters.delete(job)
-    for (const wake of waiting) wake()
-  }
-
   async #untilEnded(id: JobId, wait_ms: number): Promise<Job | null> {
-    if (this.#waiting >= MAX_WAITERS) return null
-    this.#waiting++
-    try {
-      await new Promise<void>((resolve) => {
-        const row = findJob(this.#context, id)
-        if (!row || row.finished_at !== null) return resolve()
-        const waiting = this.#waiters.get(id) ?? new Set()
-        this.#waiters.set(id, waiting)
-        const wake = (): void => {
-          clearTimeout(timer)
-          resolve()
-        }
-        const timer = setTimeout(() => {
-          waiting.delete(wake)
-          if (waiting.size === 0) this.#waiters.delete(id)
-          resolve()
-        }, wait_ms)
-        waiting.add(wake)
-      })
-    } finally {
-      this.#waiting--
-    }
+    if (findJob(this.#context, id)?.finished_at === null) await this.#waiters.untilEnded(id, wait_ms)
     const row = findJob(this.#context, id)
     return row ? showJob(row, this.#live.get(id)) : null
   }
-
-  /** States that a list may be filtered by; here so that the Worker and the ledger agree. */
-  static readonly states = JobState.options
 }
-
-/**
- * Results are handed to their table when the ledger has been quiet for this long: nobody waits for it, since a result is
- * readable before, while a commit and a put for every small result cost more than the jobs themselves…
- */
-const HANDOVER_QUIET_MS = 250
-/** …or when the oldest has waited this long. */
-const HANDOVER_LATEST_MS = 10_000

@@ -1,0 +1,73 @@
+import { stub } from '../addressing.ts'
+import type { Family } from '../contract/ids.ts'
+import type { Env } from '../env.ts'
+import { fault } from '../fault.ts'
+import type { LedgerContext } from './context.ts'
+import { OUTBOX_BATCH } from './limits.ts'
+import { handedOver, handover } from './publication.ts'
+
+/**
+ * Results are handed to their table when the ledger has been quiet for this long: nobody waits for it, since a result is
+ * readable before, while a commit and a put for every small result cost more than the jobs themselves…
+ */
+const HANDOVER_QUIET_MS = 250
+/** …or when the oldest has waited this long. */
+const HANDOVER_LATEST_MS = 10_000
+
+export interface PublisherDeps {
+  env: Env
+  context: LedgerContext
+  commit: <T>(body: (context: LedgerContext) => T) => T
+  /** When a job last came or ended, in milliseconds since 1970. */
+  busyAt: () => number
+}
+
+/** Hands results over to their tables: one call in flight a family, the rest gathers. What fails is repeated by the outbox's timer. */
+export class Publisher {
+  readonly #deps: PublisherDeps
+  readonly #flushing = new Set<string>()
+
+  constructor(deps: PublisherDeps) {
+    this.#deps = deps
+  }
+
+  async handOver(family: Family): Promise<void> {
+    if (this.#flushing.has(family)) return
+    this.#flushing.add(family)
+    const { env, context, commit } = this.#deps
+    try {
+      const table = stub(env.TABLE, `${context.tenant}/${family}`, env)
+      for (let full = false; ; ) {
+        if (!full) await this.#untilQuiet()
+        const batch = handover(context, family)
+        if (batch.publish.length === 0 && batch.withdraw.length === 0) return
+        full = batch.publish.length + batch.withdraw.length >= OUTBOX_BATCH
+        await fault(env, 'ledger.handing-over')
+        if (batch.publish.length > 0) {
+          const { accepted } = await table.publish(batch.publish)
+          commit((inner) => handedOver(inner, 'publish', accepted))
+          if (accepted.length === 0) return
+        }
+        if (batch.withdraw.length > 0) {
+          const { accepted } = await table.withdraw(context.tenant, family, batch.withdraw)
+          commit((inner) => handedOver(inner, 'withdraw', accepted))
+          if (accepted.length === 0) return
+        }
+      }
+    } catch (reason) {
+      console.warn(`table ${family} did not take results; they are repeated: ${String(reason)}`)
+    } finally {
+      this.#flushing.delete(family)
+    }
+  }
+
+  /** Waits until nothing has been submitted or ended for a moment, but not for ever. */
+  async #untilQuiet(): Promise<void> {
+    const latest = Date.now() + HANDOVER_LATEST_MS
+    for (;;) {
+      await new Promise((later) => setTimeout(later, HANDOVER_QUIET_MS))
+      const now = Date.now()
+      if (now >= latest || now - this.#deps.busyAt() >= HANDOVER_QUIET_MS) return
+    }
+  }
+}
