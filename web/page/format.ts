@@ -34,7 +34,7 @@ const timeDigits = (cells: Cell[]): number => {
   return most
 }
 
-export const isTime = (type: ColumnType): boolean => type === 'time' || type === 'timestamp'
+const isTime = (type: ColumnType): boolean => type === 'time' || type === 'timestamp'
 
 /** How many digits behind the point a column of doubles or times needs, judged by some of its rows: so that they stand in line. */
 export const fractionDigits = (type: ColumnType, cells: Cell[]): number => {

@@ -1,7 +1,8 @@
 import { tsv } from '../../client/csv.ts'
-import type { Cell, Column, ColumnType } from '../../client/wire.ts'
-import { count, fractionDigits, isNumber, isTime, show } from '../format.ts'
+import type { Cell, Column } from '../../client/wire.ts'
+import { count, isNumber, show } from '../format.ts'
 import type { SortDirection } from '../view-state.ts'
+import { make, set } from './dom.ts'
 import {
   type GridAction,
   isScaled,
@@ -18,7 +19,8 @@ import {
   visibleRows,
 } from './model.ts'
 import { Pages, type RowSource } from './pages.ts'
-import { fitWidths, wishedWidth } from './widths.ts'
+import { ColumnSizes } from './sizes.ts'
+import { revealLeft, type ShownColumns, shownColumns } from './widths.ts'
 
 export interface GridColumn extends Column {
   sort: SortDirection
@@ -44,15 +46,6 @@ const OVERSCAN_ROWS = 6
 const MIN_WIDTH = 48
 /** A text that may not fit its column is told in full on hover. */
 const WIDE_CHARACTER_PIXELS = 8
-/** The longest texts of a column, one of which is its widest. */
-const MEASURED_TEXTS = 8
-
-const make = (name: string, className: string, role?: string): HTMLElement => {
-  const element = document.createElement(name)
-  element.className = className
-  if (role !== undefined) element.setAttribute('role', role)
-  return element
-}
 
 /**
  * `<report-grid>`: a table of any length in a fixed number of elements. It knows rows only by asking for pages of them, and tells
@@ -69,15 +62,7 @@ export class ReportGrid extends HTMLElement {
     this.#schedule()
   })
   #columns: GridColumn[] = []
-  #widths: number[] = []
-  #wishes: number[] = []
-  /** Characters of the longest text that each column was measured for. */
-  #longest: number[] = []
-  #grown = false
-  /** Widths that a person chose, by column name: they outlive a new view. */
-  readonly #chosen = new Map<string, number>()
-  #digits: number[] = []
-  #measured = false
+  readonly #sizes = new ColumnSizes()
   #pages: Pages | null = null
   #handlers: GridHandlers | null = null
   #selection: Selection = START
@@ -87,7 +72,6 @@ export class ReportGrid extends HTMLElement {
   #frame = 0
   #painted = false
   #rowPool: HTMLElement[] = []
-  readonly #canvasContext = document.createElement('canvas').getContext('2d')
 
   connectedCallback(): void {
     if (this.#scroll.parentElement === this) return
@@ -134,7 +118,7 @@ export class ReportGrid extends HTMLElement {
     const before = this.#columns.map((column) => column.name).join('\n')
     this.#columns = columns.map((column) => ({ ...column, sort: sort(column.name) }))
     if (names !== before) {
-      this.#measured = false
+      this.#sizes.measured = false
       this.#selection = START
       this.#rowPool = []
       this.#body.replaceChildren()
@@ -156,7 +140,7 @@ export class ReportGrid extends HTMLElement {
     }
     this.#pages?.end()
     this.#pages = pages
-    if (!this.#measured) this.#measure([])
+    if (!this.#sizes.measured) this.#measure([])
     this.#layout()
     if (!same) this.#moveTo(0)
     this.#render()
@@ -186,43 +170,12 @@ export class ReportGrid extends HTMLElement {
   }
 
   #measure(rows: Cell[][]): void {
-    this.#wishes = []
-    this.#longest = []
-    this.#digits = []
-    for (const [at, column] of this.#columns.entries()) {
-      const cells = rows.map((row) => row[at] ?? null)
-      const digits = fractionDigits(column.type, cells)
-      const texts = cells.map((cell) => show(cell, column.type, digits).text).sort((a, b) => b.length - a.length)
-      this.#digits.push(digits)
-      this.#longest.push(texts[0]?.length ?? 0)
-      this.#wishes.push(wishedWidth(this.#widest([column.name], this.#head), this.#widest(texts.slice(0, MEASURED_TEXTS), this)))
-    }
-    this.#measured = rows.length > 0
-  }
-
-  /** A number that is cut off is a wrong number: its column grows when it comes into view. Texts may end in an ellipsis. */
-  #grow(at: number, text: string, type: ColumnType): void {
-    if (text.length <= (this.#longest[at] ?? 0) || !(isNumber(type) || isTime(type) || type === 'date')) return
-    this.#longest[at] = text.length
-    const wish = wishedWidth(0, this.#widest([text], this))
-    if (wish <= (this.#wishes[at] ?? 0)) return
-    this.#wishes[at] = wish
-    this.#grown = true
-  }
-
-  #widest(texts: string[], where: Element): number {
-    const context = this.#canvasContext
-    if (context === null) return Math.max(0, ...texts.map((text) => text.length * WIDE_CHARACTER_PIXELS))
-    // The shorthand is empty where a long form has no place in it, as tabular figures have none.
-    const { fontSize, fontFamily, fontWeight } = getComputedStyle(where)
-    context.font = `${fontWeight} ${fontSize} ${fontFamily}`
-    return Math.max(0, ...texts.map((text) => context.measureText(text).width))
+    this.#sizes.measure(this.#columns, rows, this.#head, this)
   }
 
   #layout(): void {
-    const chosen = this.#columns.map((column) => this.#chosen.get(column.name) ?? null)
-    this.#widths = fitWidths(this.#wishes, chosen, this.#scroll.clientWidth - this.#gutter())
-    const width = this.#gutter() + this.#widths.reduce((sum, one) => sum + one, 0)
+    this.#sizes.fit(this.#columns, this.#scroll.clientWidth - this.#gutter())
+    const width = this.#gutter() + this.#sizes.widths.reduce((sum, one) => sum + one, 0)
     this.#canvas.style.width = `${width}px`
     this.#canvas.style.height = `${scrollHeight(this.#geometry()) + HEAD_PIXELS}px`
     this.#scroll.setAttribute('aria-rowcount', String((this.#pages?.count ?? 0) + 1))
@@ -269,24 +222,8 @@ export class ReportGrid extends HTMLElement {
     this.#render()
   }
 
-  #visibleColumns(): { first: number; last: number; before: number } {
-    const left = this.#scroll.scrollLeft
-    const right = left + this.#scroll.clientWidth
-    let at = 0
-    let first = -1
-    let last = -1
-    let before = 0
-    for (const [index, width] of this.#widths.entries()) {
-      if (at + width > left && at < right) {
-        if (first < 0) {
-          first = index
-          before = at
-        }
-        last = index
-      }
-      at += width
-    }
-    return { first: Math.max(0, first), last, before }
+  #visibleColumns(): ShownColumns {
+    return shownColumns(this.#sizes.widths, this.#scroll.scrollLeft, this.#scroll.clientWidth)
   }
 
   #renderHead(): void {
@@ -301,7 +238,7 @@ export class ReportGrid extends HTMLElement {
       const column = this.#columns[index]
       if (column === undefined) return
       const cell = make('div', `grid-cell${isNumber(column.type) ? ' right' : ''}${pinned ? ' pinned' : ''}`, 'columnheader')
-      cell.style.width = `${this.#widths[index] ?? 0}px`
+      cell.style.width = `${this.#sizes.widths[index] ?? 0}px`
       cell.dataset.column = String(index)
       cell.setAttribute('aria-colindex', String(index + 2))
       if (column.sort !== null) cell.setAttribute('aria-sort', column.sort)
@@ -322,7 +259,7 @@ export class ReportGrid extends HTMLElement {
     }
     add(0, true)
     const pad = make('div', 'grid-pad', 'presentation')
-    pad.style.width = `${Math.max(0, before - (first > 0 ? (this.#widths[0] ?? 0) : 0))}px`
+    pad.style.width = `${Math.max(0, before - (first > 0 ? (this.#sizes.widths[0] ?? 0) : 0))}px`
     if (first > 0) cells.push(pad)
     for (let index = Math.max(1, first); index <= last; index++) add(index, false)
     this.#headRow.replaceChildren(...cells)
@@ -338,11 +275,8 @@ export class ReportGrid extends HTMLElement {
     const waiting = !this.#painted && pages.count > 0 && pages.row(visible.from) === null
     // The rows of the view before stay, dimmed, until there is something to show instead.
     if (waiting && this.#rowPool.length > 0) return
-    if (this.#grown) {
-      this.#grown = false
-      this.#layout()
-    }
-    if (!this.#measured && pages.count > 0) {
+    if (this.#sizes.grown) this.#layout()
+    if (!this.#sizes.measured && pages.count > 0) {
       const sample: Cell[][] = []
       for (let row = 0; row < Math.min(pages.count, 100); row++) {
         const cells = pages.row(row)
@@ -365,7 +299,7 @@ export class ReportGrid extends HTMLElement {
       this.#renderRow(row, index, pages.row(index), columns, picked)
       rows.push(row)
     }
-    if (this.#grown) this.#schedule()
+    if (this.#sizes.grown) this.#schedule()
     this.#rowPool.length = rows.length
     if (this.#body.childElementCount !== rows.length || this.#body.firstElementChild !== (rows[0] ?? null))
       this.#body.replaceChildren(...rows)
@@ -392,7 +326,7 @@ export class ReportGrid extends HTMLElement {
     row: HTMLElement,
     index: number,
     cells: Cell[] | null,
-    { first, last, before }: { first: number; last: number; before: number },
+    { first, last, before }: ShownColumns,
     picked: { top: number; bottom: number; left: number; right: number },
   ): void {
     row.setAttribute('aria-rowindex', String(index + 2))
@@ -415,8 +349,8 @@ export class ReportGrid extends HTMLElement {
     const paint = (column: number, pinned: boolean): void => {
       const element = next()
       const type = this.#columns[column]?.type ?? 'string'
-      const shown = cells === null ? null : show(cells[column] ?? null, type, this.#digits[column] ?? 0)
-      if (shown !== null) this.#grow(column, shown.text, type)
+      const shown = cells === null ? null : show(cells[column] ?? null, type, this.#sizes.digits[column] ?? 0)
+      if (shown !== null) this.#sizes.meet(column, shown.text, type, this)
       const several = picked.top !== picked.bottom || picked.left !== picked.right
       const selected = several && index >= picked.top && index <= picked.bottom && column >= picked.left && column <= picked.right
       const focused = this.#selection.focus.row === index && this.#selection.focus.column === column
@@ -432,8 +366,8 @@ export class ReportGrid extends HTMLElement {
         name,
         'gridcell',
         shown?.text ?? '',
-        shown?.exact ?? (shown !== null && shown.text.length * WIDE_CHARACTER_PIXELS > (this.#widths[column] ?? 0) ? shown.text : ''),
-        `${this.#widths[column] ?? 0}px`,
+        shown?.exact ?? (shown !== null && shown.text.length * WIDE_CHARACTER_PIXELS > (this.#sizes.widths[column] ?? 0) ? shown.text : ''),
+        `${this.#sizes.widths[column] ?? 0}px`,
       )
       element.setAttribute('aria-colindex', String(column + 2))
       element.setAttribute('aria-selected', String(selected || focused))
@@ -443,7 +377,7 @@ export class ReportGrid extends HTMLElement {
     if (this.#columns.length > 0) paint(0, true)
     if (first > 0) {
       const pad = next()
-      set(pad, 'grid-pad', 'presentation', '', '', `${Math.max(0, before - (this.#widths[0] ?? 0))}px`)
+      set(pad, 'grid-pad', 'presentation', '', '', `${Math.max(0, before - (this.#sizes.widths[0] ?? 0))}px`)
       pad.removeAttribute('id')
       pad.removeAttribute('aria-selected')
       pad.removeAttribute('aria-colindex')
@@ -457,12 +391,9 @@ export class ReportGrid extends HTMLElement {
     const geometry = this.#geometry()
     const top = reveal(geometry, this.#top, selection.focus.row)
     if (top !== this.#top) this.#moveTo(top)
-    let left = 0
-    for (let at = 0; at < selection.focus.column; at++) left += this.#widths[at] ?? 0
-    const width = this.#widths[selection.focus.column] ?? 0
     const room = this.#scroll.clientWidth - this.#gutter()
-    if (left < this.#scroll.scrollLeft) this.#scroll.scrollLeft = left
-    else if (left + width > this.#scroll.scrollLeft + room) this.#scroll.scrollLeft = Math.min(left, left + width - room)
+    const left = revealLeft(this.#sizes.widths, selection.focus.column, this.#scroll.scrollLeft, room)
+    if (left !== this.#scroll.scrollLeft) this.#scroll.scrollLeft = left
     this.#render()
   }
 
@@ -572,18 +503,17 @@ export class ReportGrid extends HTMLElement {
     const column = this.#columns[index]
     if (column === undefined) return
     if (event.detail === 2) {
-      this.#chosen.delete(column.name)
-      this.#measured = false
+      this.#sizes.release(column.name)
       this.#schedule()
       return
     }
     const start = event.clientX
-    const width = this.#widths[index] ?? MIN_WIDTH
+    const width = this.#sizes.widths[index] ?? MIN_WIDTH
     // The others hold still while one is drawn.
-    for (const [at, other] of this.#columns.entries()) this.#chosen.set(other.name, this.#widths[at] ?? MIN_WIDTH)
+    this.#sizes.hold(this.#columns)
     const move = (moved: PointerEvent): void => {
       const wide = Math.max(MIN_WIDTH, width + moved.clientX - start)
-      this.#chosen.set(column.name, wide)
+      this.#sizes.choose(column.name, wide)
       this.#layout()
       this.#schedule()
     }
@@ -594,14 +524,6 @@ export class ReportGrid extends HTMLElement {
     addEventListener('pointermove', move)
     addEventListener('pointerup', up)
   }
-}
-
-const set = (element: HTMLElement, className: string, role: string, text: string, title: string, width: string): void => {
-  if (element.className !== className) element.className = className
-  if (element.getAttribute('role') !== role) element.setAttribute('role', role)
-  if (element.textContent !== text) element.textContent = text
-  if (element.title !== title) element.title = title
-  if (element.style.width !== width) element.style.width = width
 }
 
 customElements.define('report-grid', ReportGrid)

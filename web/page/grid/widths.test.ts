@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { fitWidths, wishedWidth } from './widths.ts'
+import { fitWidths, revealLeft, shownColumns, wishedWidth } from './widths.ts'
 
 const nobody = (wishes: number[]): null[] => wishes.map(() => null)
 const sum = (widths: number[]): number => widths.reduce((all, one) => all + one, 0)
@@ -31,5 +31,20 @@ describe('widths of columns', () => {
 
   it('leave alone what a person chose', () => {
     expect(fitWidths([100, 900, 100], [50, null, 70], 1_000)).toEqual([50, 880, 70])
+  })
+})
+
+describe('columns beside each other', () => {
+  it('are shown where any of their pixels is', () => {
+    expect(shownColumns([100, 100, 100, 100], 0, 200)).toEqual({ first: 0, last: 1, before: 0 })
+    expect(shownColumns([100, 100, 100, 100], 150, 100)).toEqual({ first: 1, last: 2, before: 100 })
+    expect(shownColumns([], 0, 100)).toEqual({ first: 0, last: -1, before: 0 })
+  })
+
+  it('come into view by the shortest way', () => {
+    expect(revealLeft([100, 100, 100, 100], 0, 150, 200)).toBe(0)
+    expect(revealLeft([100, 100, 100, 100], 2, 0, 200)).toBe(100)
+    expect(revealLeft([100, 100, 100, 100], 1, 50, 200)).toBe(50)
+    expect(revealLeft([100, 900], 1, 0, 200)).toBe(100)
   })
 })

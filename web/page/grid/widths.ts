@@ -41,3 +41,37 @@ export const fitWidths = (wishes: number[], chosen: (number | null)[], room: num
   give(() => MAX_GROWTH_PIXELS)
   return widths
 }
+
+export interface ShownColumns {
+  first: number
+  last: number
+  /** Width of what lies left of the first one. */
+  before: number
+}
+
+/** The columns that touch the part between `left` and `left + room`. */
+export const shownColumns = (widths: number[], left: number, room: number): ShownColumns => {
+  let at = 0
+  let first = -1
+  let last = -1
+  let before = 0
+  for (const [index, width] of widths.entries()) {
+    if (at + width > left && at < left + room) {
+      if (first < 0) {
+        first = index
+        before = at
+      }
+      last = index
+    }
+    at += width
+  }
+  return { first: Math.max(0, first), last, before }
+}
+
+/** Where to scroll to show a column, moving as little as possible; the start of one that is too wide. */
+export const revealLeft = (widths: number[], column: number, left: number, room: number): number => {
+  const start = widths.slice(0, column).reduce((sum, width) => sum + width, 0)
+  const width = widths[column] ?? 0
+  if (start < left) return start
+  return start + width > left + room ? Math.min(start, start + width - room) : left
+}

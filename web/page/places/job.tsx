@@ -180,7 +180,8 @@ const Live = ({ session, again }: { session: JobSession; again: () => void }): J
   return (
     <div class="live">
       <Steps session={session} />
-      {progress?.rows === null || progress?.rows === undefined ? null : <p class="quiet">{plural(progress.rows, 'row')} so far</p>}
+      {/* Its line is kept free, so that Cancel stays where it is. */}
+      {live ? <p class="quiet">{progress?.rows == null ? '\u00a0' : `${plural(progress.rows, 'row')} so far`}</p> : null}
       {reconnecting === null || !live ? null : (
         <p class="stale-note" role="status">
           The connection broke. Trying again in {duration(reconnecting * 1_000)}; the job goes on.
