@@ -273,7 +273,7 @@ describe('a result in the browser', () => {
           () => 'answered',
           (error: Error) => error.name,
         )
-      setTimeout(() => stop.abort(), 100)
+      setTimeout(() => stop.abort(), 1_500)
       const name = await stuck
       await again
       return { name, modes, rows: (await globalThis.opened.sql('SELECT count(*) AS n FROM result')).rows }

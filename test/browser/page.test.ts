@@ -19,7 +19,7 @@ let faults: string[]
 
 beforeAll(async () => {
   built = await buildForTest()
-  server = await startSupportServer({ dist: built.outdir, stepMilliseconds: 60, tasks: await sampleTasks(ROWS) })
+  server = await startSupportServer({ dist: built.outdir, stepMilliseconds: 250, tasks: await sampleTasks(ROWS) })
   browser = await launchBrowser()
 })
 afterAll(async () => {
