@@ -6,12 +6,13 @@ import { findSource } from '../tasks/sources.ts'
 import { announceMessages } from './announce.ts'
 import { runAttempt, Stopped } from './attempt.ts'
 import { candidates, pick } from './choose.ts'
-import { AgentCore, type Effect, keyOf, type Outcome } from './core.ts'
+import { AgentCore } from './core.ts'
 import { Link } from './link.ts'
 import { makePacker } from './packs.ts'
 import { throttledProgress } from './progress.ts'
 import { Requests } from './requests.ts'
 import type { Spool } from './spool.ts'
+import { type Effect, keyOf, type Outcome } from './words.ts'
 
 /** After the drain's own time: for stopping what still runs and handing it back. */
 const LAST_WORDS_MS = 1_500

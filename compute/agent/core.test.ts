@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { FromNode, type Lease, Offer } from '../../edge/contract/node.ts'
-import { AgentCore, type CoreSettings, type Effect, mostAhead } from './core.ts'
+import { AgentCore, mostAhead } from './core.ts'
+import type { CoreSettings, Effect } from './words.ts'
 
 const HASH = 'a'.repeat(64)
 const jobId = (n: number): string => `0${String(n).padStart(25, '0')}`

@@ -2,53 +2,7 @@ import type { CancelOutcome } from '../../edge/contract/jobs.ts'
 import type { AckMessage, Failure, Lease, Offer } from '../../edge/contract/node.ts'
 import { type Item, isEmpty, type Lane, lane, takeBatch } from './lanes.ts'
 
-/**
- * The agent's memory and decisions, without clock, network or files: what is told to it goes in by method calls, what is
- * to be done comes out as effects, in order. `agent.ts` wires it to the socket and to the engines.
- *
- * Stages of an attempt on this node:
- *   accepting  its acceptance is not answered yet; it must not run
- *   leased     ours, waits for a slot
- *   starting   its start is not answered yet; it must not run, for it may have been cancelled meanwhile
- *   running    an engine works on it, or its files are being uploaded
- *   reporting  its end is reported and not answered yet
- *   returning  it is handed back and that is not answered yet
- */
-export type Stage = 'accepting' | 'leased' | 'starting' | 'running' | 'reporting' | 'returning'
-
-export type AbortReason = 'cancel' | 'fence' | 'drain'
-
-export type Effect =
-  | { do: 'send'; text: string }
-  /** Begin the attempt on the named source. */
-  | { do: 'run'; offer: Offer; source: string }
-  | { do: 'abort'; lease: Lease; reason: AbortReason }
-  /** The attempt is over for this node: its files may go. `won` when its completion was accepted. */
-  | { do: 'end'; lease: Lease; won: boolean }
-  /** A part of the edge did not answer: call `again` with the number in a moment. */
-  | { do: 'again'; re: number }
-  | { do: 'log'; line: string }
-  /** Draining is complete. */
-  | { do: 'idle' }
-
-/** How an attempt ended on this node. */
-export type Outcome =
-  /** `item` is the completion's item as JSON text. */
-  | { kind: 'complete'; item: string }
-  | { kind: 'fail'; failure: Failure }
-  | { kind: 'cancelled'; outcome: CancelOutcome; reason: string | null }
-  /** Stopped by a fence or a drain. */
-  | { kind: 'stopped' }
-
-export interface CoreSettings {
-  slots: number
-  /** Null when the node does not have this task with this hash. */
-  task(offer: Offer): { concurrency: number | null } | null
-  /** Names of sources that may run it, best first; `full` says which have no room. Null: none has room now. */
-  place(offer: Offer, full: (source: string) => boolean): string | null
-  /** How many statements a source may run at once. */
-  maxActive(source: string): number
-}
+import { type CoreSettings, type Effect, keyOf, leaseOf, type Outcome, type Stage } from './words.ts'
 
 interface Work {
   offer: Offer
@@ -67,9 +21,6 @@ type LaneName = (typeof LANES)[number]
 const SINGLE: ReadonlySet<LaneName> = new Set<LaneName>(['cancelled', 'packed'])
 const CARRIES_WANT: ReadonlySet<LaneName> = new Set<LaneName>(['complete', 'fail'])
 
-export const keyOf = (lease: Lease): string => `${lease.tenant}/${lease.job}/${lease.attempt}`
-const leaseOf = ({ tenant, job, attempt }: Lease): Lease => ({ tenant, job, attempt })
-
 /**
  * Offers are held ahead of the slots, so that a slot never waits for the edge: as many as the slots finish in a second,
  * by what runs took lately. An offer held ahead of a long query would keep another node from it.
@@ -84,6 +35,10 @@ const STALL_TICKS = 5
 /** Attempts that wait for their own task's bound, or for their source's, do not stop others from coming; up to this many. */
 const MAX_HELD = 200
 
+/**
+ * The agent's memory and decisions, without clock, network or files: what is told to it goes in by method calls, what is
+ * to be done comes out as effects, in order (words.ts). `agent.ts` wires it to the socket and to the engines.
+ */
 export class AgentCore {
   readonly #settings: CoreSettings
   readonly #work = new Map<string, Work>()

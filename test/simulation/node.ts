@@ -1,6 +1,7 @@
 import { announceMessages } from '../../compute/agent/announce.ts'
-import { AgentCore, type Effect, keyOf, type Outcome } from '../../compute/agent/core.ts'
+import { AgentCore } from '../../compute/agent/core.ts'
 import { Requests } from '../../compute/agent/requests.ts'
+import { type Effect, keyOf, type Outcome } from '../../compute/agent/words.ts'
 import type { ResultSchema } from '../../edge/contract/columns.ts'
 import type { NodeFile } from '../../edge/contract/manifests.ts'
 import { type Lease, NODE_PROTOCOL_VERSION, type Offer, ToNode } from '../../edge/contract/node.ts'
