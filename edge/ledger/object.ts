@@ -346,8 +346,9 @@ export class LedgerObject extends DurableObject<Env> {
         if (effect.ended) {
           this.#busyAt = Date.now()
           this.#liveCount = Math.max(0, this.#liveCount - 1)
-          this.#live.delete(effect.job)
         }
+        // What was known of an attempt says nothing about the next one, nor about a job that waits again.
+        if (effect.events.some(({ type }) => type === 'state')) this.#live.delete(effect.job)
         this.#watchers.events(effect.job, effect.events)
         if (effect.ended) this.#waiters.tell(effect.job)
         return

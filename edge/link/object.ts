@@ -95,7 +95,8 @@ export class LinkObject extends DurableObject<Env> {
       since: Date.now(),
       first: true,
     } satisfies Attachment)
-    setTimer(this.#context.store, 'token', '', expires_at)
+    // The earliest end of all sockets counts, not that of the newest.
+    this.#hangUpExpired(Date.now())
     this.#arm()
     return new Response(null, { status: 101, webSocket: client, headers: { 'sec-websocket-protocol': 'scarab.node.v1' } })
   }

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { dialNode, type FakeNode, fakeTask, newSession } from './support/fake-node.ts'
+import { dialNode, type FakeNode, fakeTask, leaseOf, newSession, serve } from './support/fake-node.ts'
+import { serverEvents } from './support/sse.ts'
 import { startWorld, type World } from './support/world.ts'
 
 const TASKS = {
@@ -65,4 +66,28 @@ test('an answer to a question of the life before is not taken for another questi
   expect(await (await again).json()).toBe('of the node')
   stranger.close()
   await after.hangUp()
+})
+
+test('the progress of an attempt that was given back is not told of the job that waits again', async () => {
+  const bolt = await world.as('bolt')
+  const node = await dialNode({
+    origin: world.system.origin,
+    token: await world.system.nodeToken({ name: 'bolt-node', tenants: ['bolt'] }),
+  })
+  await serve(node, [fakeTask('slow')], 1)
+  const { id } = await bolt.submit('slow')
+  const lease = leaseOf(await node.offer())
+  expect(await node.outcome({ type: 'accept', items: [{ ...lease, start: true }] })).toMatchObject({ outcome: 'ok' })
+  node.tell({ type: 'progress', ...lease, phase: 'executing', percent: 40, rows: 7, engine: 'duckdb' })
+  await vi.waitFor(async () => expect(await (await bolt.ask(`/v1/jobs/${id}`)).json()).toMatchObject({ progress: { percent: 40 } }), {
+    timeout: 20_000,
+  })
+  expect(await node.ask({ type: 'drain' })).toMatchObject({ type: 'ack' })
+  expect(await node.outcome({ type: 'return', items: [{ ...lease, reason: 'the test gives it back' }] })).toMatchObject({ outcome: 'ok' })
+  const stream = await bolt.ask(`/v1/jobs/${id}/events`)
+  await bolt.ask(`/v1/jobs/${id}/cancel`, { method: 'POST' })
+  const types: string[] = []
+  for await (const { type } of serverEvents(stream)) types.push(type)
+  expect(types).toEqual(['state', 'state', 'state', 'state', 'state'])
+  await node.hangUp()
 })
