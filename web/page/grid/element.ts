@@ -1,7 +1,7 @@
-import { tsv } from '../../client/csv.ts'
 import type { Cell, Column } from '../../client/wire.ts'
 import { count, isNumber, show } from '../format.ts'
 import type { SortDirection } from '../view-state.ts'
+import { copyCells } from './copy.ts'
 import { make, set } from './dom.ts'
 import {
   type GridAction,
@@ -38,9 +38,6 @@ export interface GridHandlers {
   painted(): void
 }
 
-/** More cells than this are an export, not a copy. */
-const MAX_COPIED_CELLS = 200_000
-const MAX_COPIED_ROWS = 20_000
 const HEAD_PIXELS = 30
 const OVERSCAN_ROWS = 6
 const MIN_WIDTH = 48
@@ -442,20 +439,7 @@ export class ReportGrid extends HTMLElement {
   }
 
   async #copy(): Promise<void> {
-    const { top, bottom, left, right } = rectangle(this.#selection)
-    const height = bottom - top + 1
-    const cells = height * (right - left + 1)
-    if (cells > MAX_COPIED_CELLS || height > MAX_COPIED_ROWS) {
-      this.#handlers?.note(`${count(height)} rows are too many to copy. Export them as CSV.`)
-      return
-    }
-    try {
-      const rows = (await this.#pages?.rows(top, bottom + 1)) ?? []
-      await navigator.clipboard.writeText(tsv(rows.map((row) => row.slice(left, right + 1))))
-      this.#handlers?.note(cells === 1 ? 'Copied the cell.' : `Copied ${count(height)} × ${count(right - left + 1)} cells.`)
-    } catch {
-      this.#handlers?.note('The browser did not let the page copy.')
-    }
+    this.#handlers?.note(await copyCells(rectangle(this.#selection), this.#pages))
   }
 
   #placeOf(target: EventTarget | null): Place | null {
