@@ -131,7 +131,12 @@ const play = async (seed: number, world: World): Promise<Told> => {
       schedule.after(chance.pick([0, 5, 50, 500, 5_000, 15_000, 25_000]) + chance.between(0, 20), () => void clients.cancel(tenant, job))
     if (chance.happens(0.25)) schedule.after(chance.between(0, 10_000), () => void clients.remove(tenant, job))
   }
-  for (let left = chance.between(1, 6); left > 0; left--) schedule.after(chance.between(0, storm), () => void oneJob())
+  let when = 0
+  for (let left = chance.between(1, 6); left > 0; left--) {
+    // Some come together, and share a transaction.
+    if (!chance.happens(0.3)) when = chance.between(0, storm)
+    schedule.after(when, () => void oneJob())
+  }
   const incident = (times: number, happen: () => void): void => {
     for (let left = times; left > 0; left--) schedule.after(chance.between(0, storm), happen)
   }
