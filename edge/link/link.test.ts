@@ -153,6 +153,20 @@ test('a report that was lost is made again, also when nothing has changed', asyn
   expect(calls).toEqual([])
 })
 
+test('an end whose answer took long does not undo what the node has said of its room since', async () => {
+  await connect(1)
+  const failure = { code: 'sql_error', message: 'no', class: 'sql' as const }
+  const slow = say({ type: 'fail', re: 1, items: [{ tenant: ACME, job: JobId.parse('0'.repeat(26)), attempt: 1, failure }], want: 0 })
+  const ledger = await next('ledger.fail')
+  const wanting = say({ type: 'want', want: 4 })
+  ;(await next('pool.join')).answer()
+  await wanting
+  ledger.answer({ verdicts: ['ok'], next: null })
+  await slow
+  expect(memory.free).toBe(4)
+  expect(calls).toEqual([])
+})
+
 test('offers that could not be prepared leave the room of the node as it was', async () => {
   await connect(1)
   context.store.run(`INSERT INTO tasks (name, hash, columns) VALUES ('daily', ?, '[{"name":"n","type":"long"}]')`, 'a'.repeat(64))

@@ -120,6 +120,7 @@ export const hello = async (
     clearTimer(context.store, 'grace', message.session)
     setTimer(context.store, 'renew', message.session, context.now() + RENEW_MS)
   })
+  memory.words++
   memory.free = 0
   memory.told = null
   memory.joined = false
@@ -192,6 +193,7 @@ const announce = async (
 
 /** Said when the node has more room than it told: the pool hears of it in any case, so that a lost report does no lasting harm. */
 const want = (context: LinkContext, memory: LinkMemory, row: SessionRow, free: number): Promise<void> => {
+  memory.words++
   memory.free = free
   memory.joined = true
   return joinPool(context, memory, row)
@@ -228,6 +230,8 @@ const finish = async (
   const offers: Offer[] = []
   const drained: { tenant: TenantId; queue: QueueName; seq: number }[] = []
   let room = free
+  memory.words++
+  const word = memory.words
   memory.free = 0
   const outcomes = await perTenant(row, items, async (tenant, group, last) => {
     const ride = last ? rideOn(context, memory, row, tenant, room) : null
@@ -240,10 +244,12 @@ const finish = async (
     }
     return answers
   })
-  memory.free = room
+  // What the node has said of its room since then counts: this answer may have taken long, even over a reconnection.
+  const isLatest = memory.words === word
+  memory.free = isLatest ? room : Math.max(0, memory.free - offers.length)
   context.send({ type: 'ack', re, items: outcomes, offers })
   // The first room that a node tells after its hello may be told here: it then has no reason to say `want` as well.
-  if (room > 0 && !memory.joined && currentSession(context)?.session === row.session) {
+  if (isLatest && room > 0 && !memory.joined && currentSession(context)?.session === row.session) {
     memory.joined = true
     await joinPool(context, memory, row)
   }
@@ -453,6 +459,7 @@ export const receive = async (
     case 'cancelled':
       return cancelled(context, row, message)
     case 'drain':
+      memory.words++
       memory.free = 0
       memory.joined = false
       memory.ride = false

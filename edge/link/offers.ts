@@ -17,6 +17,8 @@ export interface LinkMemory {
   telling: Promise<void>
   /** How many hellos came in this life of the object. */
   hellos: number
+  /** How often the node has said what it can hold, or that it begins or ends. */
+  words: number
   /** The node has said since its hello what it can hold, and does not drain: it belongs into the pool. */
   joined: boolean
   /** Offers may ride on a completion's answer: the pool saw one ready lane only … */
@@ -35,6 +37,7 @@ export const newMemory = (): LinkMemory => ({
   told: null,
   telling: Promise.resolve(),
   hellos: 0,
+  words: 0,
   joined: false,
   ride: false,
   rideUntil: 0,
