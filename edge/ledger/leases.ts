@@ -3,7 +3,7 @@ import type { Failure, Lease } from '../contract/node.ts'
 import { first } from '../storage/store.ts'
 import { clearTimer, setTimer } from '../storage/timers.ts'
 import type { LedgerContext } from './context.ts'
-import { findJob, isHolder, type JobRow, move, updateJob } from './jobs.ts'
+import { findJob, isHolder, type JobRow, move } from './jobs.ts'
 import { laneDrained, laneReady, laneUnsuited } from './lanes.ts'
 import { BACKOFF_FIRST_MS, BACKOFF_LAST_MS, MAX_LOST_TRIES, MAX_OFFERS, SESSION_SECONDS } from './limits.ts'
 import { fitting } from './read.ts'
@@ -301,9 +301,4 @@ export const renewSession = (context: LedgerContext, holder: Holder): boolean =>
 export const holds = (context: LedgerContext, session: string, job: string, attempt: number): boolean => {
   const row = findJob(context, job)
   return isHolder(row, attempt, session) && (row.state === 'leased' || row.state === 'running') && row.cancel_at === null
-}
-
-/** Notes who computed it, for the job's page. */
-export const noteEngine = (context: LedgerContext, row: JobRow, engine: string): void => {
-  if (row.engine !== engine) updateJob(context, row, { engine })
 }

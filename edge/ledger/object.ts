@@ -1,7 +1,6 @@
 import { DurableObject } from 'cloudflare:workers'
 import { createHmac } from 'node:crypto'
 import { stub } from '../addressing.ts'
-import type { JobEvent } from '../contract/events.ts'
 import type { Family, JobId, NodeId, PoolName, QueueName, ResultId, SessionId, SliceHash } from '../contract/ids.ts'
 import { TenantId } from '../contract/ids.ts'
 import type { Job, Phase } from '../contract/jobs.ts'
@@ -40,7 +39,7 @@ import { Publisher } from './publisher.ts'
 import { eventsAfter, findResult, type ListQuery, type Liveness, listJobs, lookUp, showJob } from './read.ts'
 import { LEDGER_MIGRATIONS } from './schema.ts'
 import { rememberSlice, sliceQuery } from './slices.ts'
-import { countLive, jobOfAlias, type Submission, type Submitted, submit } from './submit.ts'
+import { countLive, type Submission, type Submitted, submit } from './submit.ts'
 import { fireTimers } from './timers.ts'
 import { Waiters } from './waiters.ts'
 import { Watchers } from './watchers.ts'
@@ -136,11 +135,6 @@ export class LedgerObject extends DurableObject<Env> {
     return { items: rows.map((row) => showJob(row, this.#live.get(row.id))), next }
   }
 
-  byAlias(alias: string): Job | null {
-    const row = jobOfAlias(this.#context, alias)
-    return row ? showJob(row, this.#live.get(row.id)) : null
-  }
-
   cancel(id: string, reason: string): { found: 'no' | 'gone' } | { found: 'yes'; answer: CancelAnswer; job: Job } {
     const found = lookUp(this.#context, id)
     if (found.found !== 'yes') return { found: found.found }
@@ -178,10 +172,6 @@ export class LedgerObject extends DurableObject<Env> {
 
   sliceQuery(result: ResultId, hash: SliceHash): string | null {
     return sliceQuery(this.#context, result, hash)
-  }
-
-  events(id: string, after: number): JobEvent[] {
-    return eventsAfter(this.#context, id, after)
   }
 
   /** A reader's socket (`/watch/{job}?after=n`): the backlog, then what comes, as JSON texts. Hibernates. */
