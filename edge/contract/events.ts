@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { Instant, JobId } from './ids.ts'
+import { GroupId, Instant, JobId, QueueName, StepName, TaskName } from './ids.ts'
 import { CancelOutcome, JobError, JobState, Phase, Progress, PublicationState } from './jobs.ts'
 
 /**
@@ -22,6 +22,12 @@ export const JobEvent = z.object({
   /** Why, in words: a retry's cause, a fence, a hand-back. */
   reason: z.string().optional(),
   error: JobError.optional(),
+  /** Number in the tenant's stream: rises with every event of the tenant, and may leave numbers out. */
+  n: z.int().min(1).optional(),
+  task: TaskName.optional(),
+  queue: QueueName.optional(),
+  tags: z.array(z.string()).optional(),
+  group: z.object({ id: GroupId, step: StepName }).optional(),
 })
 export type JobEvent = z.infer<typeof JobEvent>
 

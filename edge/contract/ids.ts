@@ -26,6 +26,27 @@ export const ResultId = z
   .brand<'ResultId'>()
 export type ResultId = z.infer<typeof ResultId>
 
+/** A group's id: `g` and 26 characters made like those of a job. */
+export const GroupId = z
+  .string()
+  .regex(/^g[0-9a-hjkmnp-tv-z]{26}$/, 'a group id is "g" and 26 characters of lower-case Crockford base32')
+  .brand<'GroupId'>()
+export type GroupId = z.infer<typeof GroupId>
+
+/** A schedule's id: `s` and 26 characters made like those of a job. */
+export const ScheduleId = z
+  .string()
+  .regex(/^s[0-9a-hjkmnp-tv-z]{26}$/, 'a schedule id is "s" and 26 characters of lower-case Crockford base32')
+  .brand<'ScheduleId'>()
+export type ScheduleId = z.infer<typeof ScheduleId>
+
+/** The name of a step within its group. */
+export const StepName = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, 'a step is named by 1 to 64 characters of A-Z, a-z, 0-9, "_" and "-"')
+  .brand<'StepName'>()
+export type StepName = z.infer<typeof StepName>
+
 export const TenantId = z
   .string()
   .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'a tenant is 1 to 63 characters of a-z, 0-9 and "-", not starting with "-"')

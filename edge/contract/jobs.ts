@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { Alias, CalendarDate, Instant, JobId, QueueName, ResultId, TaskName } from './ids.ts'
+import { Duration } from './durations.ts'
+import { Alias, CalendarDate, GroupId, Instant, JobId, QueueName, ResultId, ScheduleId, StepName, TaskName } from './ids.ts'
 import { Argument } from './tasks.ts'
 
 export const JOB_STATES = ['waiting', 'scheduled', 'leased', 'running', 'succeeded', 'failed', 'cancelled'] as const
@@ -31,6 +32,10 @@ export type CancelOutcome = z.infer<typeof CancelOutcome>
 export const JobError = z.object({ code: z.string(), message: z.string() })
 export type JobError = z.infer<typeof JobError>
 
+/** A word by which jobs are found and streams are filtered. */
+export const Tag = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$/, 'a tag is 1 to 64 characters of A-Z, a-z, 0-9 and "._:/-"')
+export const MAX_TAGS = 20
+
 export const Job = z.object({
   id: JobId,
   alias: Alias.nullable(),
@@ -56,6 +61,28 @@ export const Job = z.object({
   args: z.array(Argument),
   run_date: CalendarDate,
   links: z.record(z.string(), z.string()),
+  /** Within its queue a higher number goes first; equal ones in the order of submission. */
+  priority: z.int().optional(),
+  tags: z.array(Tag).optional(),
+  /** Not before this instant. */
+  eta: Instant.nullable().optional(),
+  /** When a job that still waits fails with `expired`. */
+  expires_at: Instant.nullable().optional(),
+  /** How many tries it has. */
+  max_tries: z.int().optional(),
+  /** The job whose execution this one shares, and whose result it points to. */
+  coalesced_with: JobId.nullable().optional(),
+  /** The finished job whose result answered this one. */
+  reused_from: JobId.nullable().optional(),
+  /** The dead job that this one runs again, and the job that ran this one again. */
+  retried_from: JobId.nullable().optional(),
+  retried_as: JobId.nullable().optional(),
+  /** What a waiting job waits for: job ids of what it coalesced with, or names of steps. Empty: a slot. */
+  waiting_for: z.array(z.string()).optional(),
+  group: z.object({ id: GroupId, step: StepName }).nullable().optional(),
+  schedule: ScheduleId.nullable().optional(),
+  /** How long the result is kept after the end, in seconds; null: for ever. */
+  retention_seconds: z.int().nullable().optional(),
 })
 export type Job = z.infer<typeof Job>
 
@@ -63,14 +90,45 @@ export type Job = z.infer<typeof Job>
 export const Arguments = z.union([z.array(Argument).max(1_000), z.record(z.string(), Argument)])
 export type Arguments = z.infer<typeof Arguments>
 
-export const SubmitBody = z.strictObject({
+/** What a submit may say beside its task and arguments; steps of a group and schedules say the same. */
+export const SubmitOptions = z.strictObject({
   args: Arguments.optional(),
-  alias: Alias.optional(),
   queue: QueueName.optional(),
   /** One of the task's own sources. */
   db: z.string().max(100).optional(),
   engine_hint: z.string().max(100).optional(),
+  /** -100 to 100; 0 when absent. */
+  priority: z.int().min(-100).max(100).optional(),
+  /** How many tries a job has whose node, connection or engine is lost or overloaded. */
+  retries: z.int().min(0).max(100).optional(),
+  /** How long it may wait before it fails with `expired`. */
+  ttl: Duration.optional(),
+  /** How long the result is kept. */
+  retention: Duration.optional(),
+  /** At most the task's own limit. */
+  max_runtime: Duration.optional(),
+  tags: z.array(Tag).max(MAX_TAGS).optional(),
+  /** Take a finished result of an identical job that is not older than this. */
+  reuse: z.strictObject({ max_age: Duration }).optional(),
+  /** Neither coalesce nor reuse. */
+  fresh: z.boolean().optional(),
+})
+
+export const SubmitBody = SubmitOptions.extend({
+  alias: Alias.optional(),
+  /** RFC 3339, with an offset: not before this instant. */
+  eta: z.iso.datetime({ offset: true }).optional(),
 })
 export type SubmitBody = z.infer<typeof SubmitBody>
+
+/** Jobs in one batch, at most. */
+export const MAX_BATCH = 1_000
+export const BatchBody = z.strictObject({
+  jobs: z
+    .array(SubmitBody.extend({ task: TaskName }))
+    .min(1)
+    .max(MAX_BATCH),
+})
+export type BatchBody = z.infer<typeof BatchBody>
 
 export const page = <Item extends z.ZodType>(item: Item) => z.object({ items: z.array(item), next: z.string().nullable() })

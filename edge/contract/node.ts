@@ -45,8 +45,19 @@ const re = z.int().min(1)
 export const Lease = z.object({ tenant: TenantId, job: JobId, attempt: z.int().min(1) })
 export type Lease = z.infer<typeof Lease>
 
-/** Why an attempt failed. The class decides about retries: only `lost` (node or connection) is tried again. */
-export const FailureClass = z.enum(['sql', 'arguments', 'schema', 'source', 'lost', 'limit', 'cancelled', 'internal'])
+/** Why an attempt failed. The class decides about retries: `lost` (node or connection) and `overloaded` (engine) are tried again. */
+export const FailureClass = z.enum([
+  'sql',
+  'arguments',
+  'schema',
+  'source',
+  'lost',
+  'limit',
+  'cancelled',
+  'internal',
+  'overloaded',
+  'budget',
+])
 export type FailureClass = z.infer<typeof FailureClass>
 export const Failure = z.object({ code: z.string().max(100), message: z.string().max(8_000), class: FailureClass })
 export type Failure = z.infer<typeof Failure>
@@ -63,6 +74,8 @@ export const Offer = Lease.extend({
   /** Null: describe the query with these arguments and ask by a `schema` message before it runs. */
   schema: ResultSchema.nullable(),
   max_runtime_seconds: z.int().min(1).nullable(),
+  /** Slots that it takes on the node; 1 when absent. */
+  weight: z.int().min(1).optional(),
   /** After this instant the offer is no longer valid. */
   accept_by: Instant,
 })

@@ -45,6 +45,17 @@ export const AnnouncedTask = z.object({
   /** Why the task could not be described; its jobs fail or retry with the engine's message. */
   error: z.string().max(4_000).nullable(),
   warnings: z.array(z.string().max(1_000)),
+  /** Slots that one of its jobs takes on a node; 1 when absent. */
+  weight: z.int().min(1).max(1_000).optional(),
+  /** False: identical jobs of it are never joined. */
+  coalesce: z.boolean().optional(),
+  /** Of its `schedule` line. */
+  schedule: z
+    .object({ cron: z.string().max(200), tz: z.string().max(64), missed: z.string().max(20), overlap: z.string().max(20) })
+    .nullable()
+    .optional(),
+  /** How many tries its jobs have unless a submit says otherwise. */
+  retries: z.int().min(0).max(100).nullable().optional(),
 })
 export type AnnouncedTask = z.infer<typeof AnnouncedTask>
 

@@ -7,7 +7,7 @@ import { readIfThere, writeOnce } from './folder.ts'
 import { StartFault } from './settings.ts'
 
 /** Every right of a person, as the value of the claim `scope`. */
-export const PERSON_SCOPES = 'tasks:read tasks:sql jobs:submit jobs:read jobs:cancel jobs:delete results:read catalog:read'
+export const PERSON_SCOPES = 'tasks:read tasks:sql jobs:submit jobs:read jobs:cancel jobs:delete results:read catalog:read queues:manage'
 export const PERSON_AUDIENCE = 'scarab'
 export const NODE_AUDIENCE = 'scarab-node'
 export const ALGORITHM = 'ES256'

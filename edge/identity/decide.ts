@@ -55,6 +55,7 @@ const RULES: Record<Action, Rule> = {
   'jobs:delete': scoped('jobs:delete'),
   'results:read': scoped('results:read'),
   'catalog:read': scoped('catalog:read'),
+  'queues:manage': scoped('queues:manage'),
   'node:link': forNodes((node, { node: name }) => (name === node.name ? ALLOW : deny(`the token is that of node ${node.name}`))),
   'node:announce': forNodes((node, { task }) =>
     task !== undefined && matchesAny(node.tasks, task) ? ALLOW : deny("the task is outside the token's task patterns"),

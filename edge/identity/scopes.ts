@@ -8,6 +8,8 @@ export const SCOPES = [
   'jobs:delete',
   'results:read',
   'catalog:read',
+  /** Queues and schedules. */
+  'queues:manage',
 ] as const
 export type Scope = (typeof SCOPES)[number]
 

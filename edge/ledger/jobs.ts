@@ -40,6 +40,24 @@ export interface JobRow {
   cancel_outcome: string | null
   cancel_reason: string | null
   deleted_at: number | null
+  priority: number
+  /** Slots that it takes on a node. */
+  weight: number
+  eta: number | null
+  expires_at: number | null
+  max_tries: number | null
+  retention_seconds: number | null
+  tags: string
+  submitted_hash: string | null
+  signature: string | null
+  sameness: string | null
+  coalesced_with: string | null
+  reused_from: string | null
+  retried_from: string | null
+  retried_as: string | null
+  grp: string | null
+  step: string | null
+  schedule: string | null
 }
 
 export const findJob = (context: LedgerContext, id: string): JobRow | undefined =>

@@ -224,7 +224,7 @@ export const becomeDue = (context: LedgerContext, id: string): void => {
 export const lapseOffers = (context: LedgerContext): void => {
   const now = context.now()
   const rows = context.store.all<JobRow>(
-    `SELECT * FROM jobs INDEXED BY jobs_held WHERE state IN ('offered', 'leased', 'running') AND state = 'offered' AND session IS NOT NULL`,
+    `SELECT * FROM jobs INDEXED BY jobs_held WHERE state IN ('offered', 'leased', 'running', 'carrying') AND state = 'offered' AND session IS NOT NULL`,
   )
   let next: number | null = null
   for (const row of rows) {
@@ -237,7 +237,10 @@ export const lapseOffers = (context: LedgerContext): void => {
 }
 
 const heldBy = (context: LedgerContext, session: string): JobRow[] =>
-  context.store.all<JobRow>(`SELECT * FROM jobs WHERE state IN ('offered', 'leased', 'running') AND session = ? ORDER BY id`, session)
+  context.store.all<JobRow>(
+    `SELECT * FROM jobs WHERE state IN ('offered', 'leased', 'running', 'carrying') AND session = ? ORDER BY id`,
+    session,
+  )
 
 /** A session is over: everything it held goes back or is tried again. */
 export const endSession = (context: LedgerContext, session: string, reason: string): void => {

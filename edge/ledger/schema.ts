@@ -1,4 +1,5 @@
 import { TIMERS_INDEX, TIMERS_TABLE } from '../storage/timers.ts'
+import { LEDGER_VERSION_2 } from './schema-2.ts'
 
 /**
  * Tables of a Ledger. Version 1 is frozen: a later change is a further entry, never an edit.
@@ -49,4 +50,5 @@ export const LEDGER_MIGRATIONS = [
     TIMERS_TABLE,
     TIMERS_INDEX,
   ],
+  LEDGER_VERSION_2,
 ] as const

@@ -25,7 +25,7 @@ const tableUnder = (heading: string): string[][] => {
 }
 
 test('the page shows the table of job states as it is', () => {
-  const shown = (next: Next): string => (typeof next !== 'string' ? next.to : next === 'ignored' ? '·' : next === 'reserved' ? '—' : next)
+  const shown = (next: Next): string => (typeof next !== 'string' ? next.to : next === 'ignored' ? '·' : next)
   expect(tableUnder('Job: states × inputs')).toEqual([
     ['state \\ input', ...JOB_INPUTS],
     ...INNER_STATES.map((state) => [state, ...JOB_INPUTS.map((input) => shown(JOB_TABLE[state][input]))]),

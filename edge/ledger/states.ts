@@ -4,7 +4,8 @@ import type { JobState, PublicationState } from '../contract/jobs.ts'
  * The job's life as a total table: the compiler finds a forgotten cell. SPEC.md tells it in words.
  *
  * Three inner states are shown to the outside as `waiting`: `offered` (a node has 5 s to take it), `blocked` (waits for
- * its parents) and `joined` (waits for the job it coalesced with). The last two are reserved: nothing leads into them yet.
+ * its parents) and `joined` (waits for the job it coalesced with). `carrying` is shown as `cancelled`: whoever submitted
+ * the job has left it, and a node still runs it for the jobs that joined it.
  */
 export const INNER_STATES = [
   'waiting',
@@ -14,6 +15,7 @@ export const INNER_STATES = [
   'scheduled',
   'leased',
   'running',
+  'carrying',
   'succeeded',
   'failed',
   'cancelled',
@@ -44,24 +46,44 @@ export const JOB_INPUTS = [
   'stop',
   /** A back-off is over. */
   'due',
-  /** Parents are done, or the job coalesced with is. Reserved. */
+  /** Its parents are done; or the job it joined has gone, and this one runs in its place. */
   'release',
+  /** Its parents are done, and an identical job waits or runs. */
+  'join',
+  /** A result that another job wrote becomes this one's too. */
+  'share',
+  /** Its submitter cancels, while others have joined it and a node holds it. */
+  'leave',
+  /** It has waited longer than it may. */
+  'expire',
+  /** Its parents have ended so that its condition does not hold. */
+  'skip',
 ] as const
 export type JobInput = (typeof JOB_INPUTS)[number]
 
 /**
  * `ignored`: true already, answer as if it had just happened. `fenced`: the sender does not hold the job any more.
- * `refused`: the request makes no sense now, and the caller is told. `reserved`: no code path leads here yet.
+ * `refused`: the request makes no sense now, and the caller is told.
  */
-export type Verdict = 'ignored' | 'fenced' | 'refused' | 'reserved'
+export type Verdict = 'ignored' | 'fenced' | 'refused'
 export type Next = { to: InnerState } | Verdict
 
 const to = (state: InnerState): Next => ({ to: state })
 
 /** Not held by a node: whoever claims to hold it is late. */
 const unheld = { lapse: 'fenced', accept: 'fenced', start: 'fenced', hand_back: 'fenced', complete: 'fenced', stop: 'fenced' } as const
+const steady = {
+  due: 'ignored',
+  release: 'ignored',
+  join: 'ignored',
+  share: 'ignored',
+  leave: 'ignored',
+  expire: 'ignored',
+  skip: 'ignored',
+} as const
 /** Terminal states never change (I1). */
 const ended = {
+  ...steady,
   offer: 'refused',
   lapse: 'fenced',
   accept: 'fenced',
@@ -73,33 +95,23 @@ const ended = {
   fail: 'fenced',
   cancel: 'refused',
   stop: 'ignored',
-  due: 'ignored',
-  release: 'ignored',
-} as const satisfies Record<JobInput, Next>
-const reserved = {
-  ...unheld,
-  offer: 'refused',
-  lose: 'ignored',
-  lose_last: 'ignored',
-  fail: 'reserved',
-  cancel: to('cancelled'),
-  due: 'ignored',
-  release: 'reserved',
+  leave: 'refused',
 } as const satisfies Record<JobInput, Next>
 
 export const JOB_TABLE: Record<InnerState, Record<JobInput, Next>> = {
   waiting: {
     ...unheld,
+    ...steady,
     offer: to('offered'),
     lose: 'ignored',
     lose_last: 'ignored',
     // A job can fail before anybody holds it: its result could never be kept (schema drift, judged when it is offered).
     fail: to('failed'),
     cancel: to('cancelled'),
-    due: 'ignored',
-    release: 'ignored',
+    expire: to('failed'),
   },
   offered: {
+    ...steady,
     offer: 'refused',
     lapse: to('waiting'),
     accept: to('leased'),
@@ -111,22 +123,48 @@ export const JOB_TABLE: Record<InnerState, Record<JobInput, Next>> = {
     fail: to('failed'),
     cancel: to('cancelled'),
     stop: 'fenced',
-    due: 'ignored',
-    release: 'ignored',
+    expire: to('failed'),
   },
-  blocked: reserved,
-  joined: reserved,
+  blocked: {
+    ...unheld,
+    ...steady,
+    offer: 'refused',
+    lose: 'ignored',
+    lose_last: 'ignored',
+    // An argument that its parent's first row was to bring is not there.
+    fail: to('failed'),
+    cancel: to('cancelled'),
+    release: to('waiting'),
+    join: to('joined'),
+    share: to('succeeded'),
+    expire: to('failed'),
+    skip: to('cancelled'),
+  },
+  joined: {
+    ...unheld,
+    ...steady,
+    offer: 'refused',
+    lose: 'ignored',
+    lose_last: 'ignored',
+    fail: to('failed'),
+    cancel: to('cancelled'),
+    release: to('waiting'),
+    share: to('succeeded'),
+    expire: to('failed'),
+  },
   scheduled: {
     ...unheld,
+    ...steady,
     offer: 'refused',
     lose: 'ignored',
     lose_last: 'ignored',
     fail: 'fenced',
     cancel: to('cancelled'),
     due: to('waiting'),
-    release: 'ignored',
+    expire: to('failed'),
   },
   leased: {
+    ...steady,
     offer: 'refused',
     lapse: 'ignored',
     accept: 'ignored',
@@ -140,10 +178,10 @@ export const JOB_TABLE: Record<InnerState, Record<JobInput, Next>> = {
     // The query may be in the engine already: the node is asked, and `stop` ends the job.
     cancel: 'ignored',
     stop: to('cancelled'),
-    due: 'ignored',
-    release: 'ignored',
+    leave: to('carrying'),
   },
   running: {
+    ...steady,
     offer: 'refused',
     lapse: 'ignored',
     accept: 'ignored',
@@ -155,8 +193,23 @@ export const JOB_TABLE: Record<InnerState, Record<JobInput, Next>> = {
     fail: to('failed'),
     cancel: 'ignored',
     stop: to('cancelled'),
-    due: 'ignored',
-    release: 'ignored',
+    leave: to('carrying'),
+  },
+  // However the attempt ends, this job is cancelled; what becomes of those that joined it is decided beside.
+  carrying: {
+    ...steady,
+    offer: 'refused',
+    lapse: 'ignored',
+    accept: 'ignored',
+    start: 'ignored',
+    hand_back: to('cancelled'),
+    lose: to('cancelled'),
+    lose_last: to('cancelled'),
+    complete: to('cancelled'),
+    fail: to('cancelled'),
+    cancel: 'refused',
+    stop: to('cancelled'),
+    leave: 'refused',
   },
   succeeded: ended,
   failed: ended,
@@ -172,6 +225,7 @@ export const SHOWN: Record<InnerState, JobState> = {
   scheduled: 'scheduled',
   leased: 'leased',
   running: 'running',
+  carrying: 'cancelled',
   succeeded: 'succeeded',
   failed: 'failed',
   cancelled: 'cancelled',
@@ -179,7 +233,8 @@ export const SHOWN: Record<InnerState, JobState> = {
 
 export const isEnded = (state: InnerState): boolean => state === 'succeeded' || state === 'failed' || state === 'cancelled'
 /** A node has it, or is being asked to take it. */
-export const isHeld = (state: InnerState): boolean => state === 'offered' || state === 'leased' || state === 'running'
+export const isHeld = (state: InnerState): boolean =>
+  state === 'offered' || state === 'leased' || state === 'running' || state === 'carrying'
 
 /** The second, smaller life: is the result in its family's table? */
 export const PUBLICATION_INPUTS = ['complete', 'published', 'rejected', 'withdrawn', 'expired'] as const

@@ -28,12 +28,11 @@ export interface Submission {
 export type Submitted = { ok: true; job: Job; created: boolean } | ({ ok: false } & Fault)
 
 /**
- * Each part has an index of its own, for this is asked whenever the ledger wakes, and its ended jobs may be millions. A
- * scheduled job has a timer; `blocked` and `joined` are reserved.
+ * Each part has an index of its own, for this is asked whenever the ledger wakes, and its ended jobs may be millions.
  */
 export const COUNT_LIVE = `SELECT (SELECT count(*) FROM jobs WHERE state = 'waiting')
-  + (SELECT count(*) FROM jobs WHERE state IN ('offered', 'leased', 'running'))
-  + (SELECT count(*) FROM timers WHERE kind = 'due') AS n`
+  + (SELECT count(*) FROM jobs WHERE state IN ('offered', 'leased', 'running', 'carrying'))
+  + (SELECT count(*) FROM jobs WHERE state IN ('blocked', 'joined', 'scheduled')) AS n`
 
 /** The newest job of an alias, deleted ones left out. */
 export const jobOfAlias = (context: LedgerContext, alias: string): JobRow | undefined =>
@@ -148,6 +147,23 @@ export const submit = (context: LedgerContext, wanted: Submission, live: number)
     cancel_outcome: null,
     cancel_reason: null,
     deleted_at: null,
+    priority: 0,
+    weight: 1,
+    eta: null,
+    expires_at: null,
+    max_tries: null,
+    retention_seconds: null,
+    tags: '[]',
+    submitted_hash: null,
+    signature: null,
+    sameness: null,
+    coalesced_with: null,
+    reused_from: null,
+    retried_from: null,
+    retried_as: null,
+    grp: null,
+    step: null,
+    schedule: null,
   }
   store.run(
     `INSERT INTO jobs (id, alias, task, args, queue, pool, db, engine_hint, family, run_date, max_runtime_seconds, state, publication,

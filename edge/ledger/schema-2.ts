@@ -1,0 +1,62 @@
+/**
+ * Version 2 of a Ledger's tables: priorities, times, coalescing, groups, schedules, queues, the tenant's stream and the archive.
+ *
+ * - `jobs`: `sameness` is equal for jobs that may share one execution; `coalesced_with` and `reused_from` name the job whose
+ *   result this one points to; `signature` covers parameters and schema of the task as submitted, `submitted_hash` its text.
+ * - `events.n`: the tenant-wide number of an event.
+ * - `queues`: settings of lanes. `groups`, `steps`, `group_events`: DAGs. `schedules`: what starts jobs by the clock.
+ * - `pages`: finished jobs that have moved to object storage, from the id `first` to `last`.
+ */
+export const LEDGER_VERSION_2 = [
+  'ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0',
+  'ALTER TABLE jobs ADD COLUMN weight INTEGER NOT NULL DEFAULT 1',
+  'ALTER TABLE jobs ADD COLUMN eta INTEGER',
+  'ALTER TABLE jobs ADD COLUMN expires_at INTEGER',
+  'ALTER TABLE jobs ADD COLUMN max_tries INTEGER',
+  'ALTER TABLE jobs ADD COLUMN retention_seconds INTEGER',
+  `ALTER TABLE jobs ADD COLUMN tags TEXT NOT NULL DEFAULT '[]'`,
+  'ALTER TABLE jobs ADD COLUMN submitted_hash TEXT',
+  'ALTER TABLE jobs ADD COLUMN signature TEXT',
+  'ALTER TABLE jobs ADD COLUMN sameness TEXT',
+  'ALTER TABLE jobs ADD COLUMN coalesced_with TEXT',
+  'ALTER TABLE jobs ADD COLUMN reused_from TEXT',
+  'ALTER TABLE jobs ADD COLUMN retried_from TEXT',
+  'ALTER TABLE jobs ADD COLUMN retried_as TEXT',
+  'ALTER TABLE jobs ADD COLUMN grp TEXT',
+  'ALTER TABLE jobs ADD COLUMN step TEXT',
+  'ALTER TABLE jobs ADD COLUMN schedule TEXT',
+  'DROP INDEX jobs_lane',
+  `CREATE INDEX jobs_lane ON jobs (pool, queue, priority DESC, id) WHERE state = 'waiting'`,
+  'DROP INDEX jobs_held',
+  `CREATE INDEX jobs_held ON jobs (session, id) WHERE state IN ('offered', 'leased', 'running', 'carrying')`,
+  `CREATE INDEX jobs_parked ON jobs (id) WHERE state IN ('blocked', 'joined', 'scheduled')`,
+  'CREATE INDEX jobs_same ON jobs (sameness, id) WHERE sameness IS NOT NULL',
+  'CREATE INDEX jobs_coalesced ON jobs (coalesced_with, id) WHERE coalesced_with IS NOT NULL',
+  'CREATE INDEX jobs_reused ON jobs (reused_from, id) WHERE reused_from IS NOT NULL',
+  'CREATE INDEX jobs_group ON jobs (grp, id) WHERE grp IS NOT NULL',
+  `CREATE INDEX jobs_dead ON jobs (id) WHERE state = 'failed' AND retried_as IS NULL AND deleted_at IS NULL`,
+  'ALTER TABLE events ADD COLUMN n INTEGER',
+  'CREATE INDEX events_n ON events (n) WHERE n IS NOT NULL',
+  `CREATE TABLE queues (
+    name TEXT NOT NULL PRIMARY KEY, priority INTEGER NOT NULL, concurrency INTEGER, paused INTEGER NOT NULL, weight INTEGER NOT NULL,
+    reserve INTEGER NOT NULL, updated_at INTEGER NOT NULL
+  ) WITHOUT ROWID`,
+  `CREATE TABLE groups (
+    id TEXT NOT NULL PRIMARY KEY, alias TEXT, state TEXT NOT NULL, seq INTEGER NOT NULL, created_at INTEGER NOT NULL,
+    finished_at INTEGER, deadline_at INTEGER, error_code TEXT, error_message TEXT, deleted_at INTEGER
+  ) WITHOUT ROWID`,
+  'CREATE INDEX groups_alias ON groups (alias, id) WHERE alias IS NOT NULL',
+  `CREATE TABLE steps (
+    grp TEXT NOT NULL, name TEXT NOT NULL, plan TEXT NOT NULL, state TEXT NOT NULL, job TEXT, decided_by TEXT, deadline_at INTEGER,
+    error_code TEXT, error_message TEXT, PRIMARY KEY (grp, name)
+  ) WITHOUT ROWID`,
+  `CREATE TABLE group_events (
+    grp TEXT NOT NULL, seq INTEGER NOT NULL, at INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (grp, seq)
+  ) WITHOUT ROWID`,
+  `CREATE TABLE schedules (
+    id TEXT NOT NULL PRIMARY KEY, task TEXT NOT NULL, source TEXT NOT NULL, body TEXT NOT NULL, next_at INTEGER, last_at INTEGER,
+    last_job TEXT, skipped INTEGER NOT NULL, notice TEXT, created_at INTEGER NOT NULL
+  ) WITHOUT ROWID`,
+  'CREATE INDEX schedules_task ON schedules (task, id)',
+  `CREATE TABLE pages (last TEXT NOT NULL PRIMARY KEY, first TEXT NOT NULL, jobs INTEGER NOT NULL, bytes INTEGER NOT NULL, key TEXT NOT NULL) WITHOUT ROWID`,
+] as const
