@@ -2,11 +2,11 @@ import type { ResultSchema } from '../../edge/contract/columns.ts'
 import type { NodeManifest } from '../../edge/contract/manifests.ts'
 import type { Failure, Lease, Offer, UploadedFile } from '../../edge/contract/node.ts'
 import { type Engine, EngineFault, type EngineName, type Produced, type Source, type SqlTask } from '../engines/engine.ts'
+import { GrantRefused, uploadFile } from '../results/upload.ts'
 import { EMBEDDED_DUCKDB } from '../tasks/sources.ts'
 import { leanFiles } from './lean-files.ts'
 import type { Reading } from './progress.ts'
 import { Fenced, type Requests } from './requests.ts'
-import { GrantRefused, uploadFile } from './upload.ts'
 import type { AbortReason, Outcome } from './words.ts'
 
 /** How long an engine may take to stop before its slot is given away and the cancel counts as not confirmed. */

@@ -1,9 +1,9 @@
 import type { ResultSchema } from '../../edge/contract/columns.ts'
 import type { Lease } from '../../edge/contract/node.ts'
 import type { Produced } from '../engines/engine.ts'
+import { uploadFile } from '../results/upload.ts'
 import type { PackRequest } from './agent.ts'
 import { Fenced, type Requests } from './requests.ts'
-import { uploadFile } from './upload.ts'
 
 export interface PackerOptions {
   edge: URL

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api'
 import type { Column, ResultSchema } from '../../edge/contract/columns.ts'
 import { ResultId, TenantId } from '../../edge/contract/ids.ts'
-import { Slice, type SliceMessage } from '../../edge/contract/node.ts'
+import { CloseUpload, type OpenedUpload, OpenUpload, Slice, type SliceMessage } from '../../edge/contract/node.ts'
 import { normalise } from '../../edge/contract/slice-form.ts'
 import { type SliceFile, SliceRequest } from '../../edge/contract/slices.ts'
 import type { Fetch } from './cache.ts'
@@ -14,7 +14,7 @@ export interface Fixture {
   folder: string
   db: DuckDBConnection
   fetch: Fetch
-  /** What was put, by path. */
+  /** What was put, by path; an upload in parts is there when it was closed. */
   stored: Map<string, Uint8Array>
   /** Paths that were asked for. */
   asked: string[]
@@ -26,6 +26,8 @@ export interface Fixture {
 }
 
 export const EDGE = new URL('http://edge.test/')
+/** The part size that this edge asks for. */
+export const TEST_PART_BYTES = 100_000
 
 export const fixture = async (): Promise<Fixture> => {
   const folder = mkdtempSync(join(tmpdir(), 'scarab-slices-'))
@@ -36,10 +38,32 @@ export const fixture = async (): Promise<Fixture> => {
   const asked: string[] = []
   let n = 0
 
+  const uploads = (url: URL, { body }: BunFetchRequestInit): OpenedUpload | object => {
+    const asked: unknown = JSON.parse(String(body))
+    if (url.pathname === '/uploads') {
+      const { bytes } = OpenUpload.parse(asked)
+      const parts = Array.from({ length: Math.ceil(bytes / TEST_PART_BYTES) }, (_, n) => ({
+        part: n + 1,
+        url: `/part/${n + 1}`,
+        headers: {},
+      }))
+      return { upload: 'u', part_bytes: TEST_PART_BYTES, parts, close: { url: '/close', headers: {} } } satisfies OpenedUpload
+    }
+    const { parts } = CloseUpload.parse(asked)
+    const pieces = parts.map(({ part, etag }) => {
+      const piece = stored.get(`/part/${part}`)
+      if (!piece || etag !== `"etag of /part/${part}"`) throw new Error(`part ${part} was not put`)
+      return piece
+    })
+    stored.set('/closed', new Uint8Array(Buffer.concat(pieces)))
+    return {}
+  }
   const fetch: Fetch = async (url, init) => {
+    if (url.pathname === '/refused') return new Response('no', { status: 409 })
+    if (init?.method === 'POST') return Response.json(uploads(url, init))
     if (init?.method === 'PUT') {
       stored.set(url.pathname, new Uint8Array(await new Response(init.body).arrayBuffer()))
-      return new Response(null, { status: 201 })
+      return new Response(null, { status: 201, headers: { etag: `"etag of ${url.pathname}"` } })
     }
     asked.push(url.pathname)
     const bytes = served.get(url.pathname)

@@ -1,5 +1,6 @@
+import type { z } from 'zod'
 import type { ResultSchema } from '../../edge/contract/columns.ts'
-import type { SliceMessage } from '../../edge/contract/node.ts'
+import type { Sliced, SliceMessage } from '../../edge/contract/node.ts'
 
 /**
  * What the node and its slice child say to each other, over Bun's IPC. Both ends are this program in the same version,
@@ -42,6 +43,8 @@ export interface SliceTask {
   answerFile: string
 }
 
+/** What the node answers the edge. */
+export type SliceOutcome = z.infer<typeof Sliced>['outcome']
 export type SliceFaultCode = 'slice_failed' | 'slice_timeout' | 'invalid_slice' | 'unavailable'
 /** `pack_unusable` stays between the two: the node then tries Parquet. */
 export type ChildAnswer =

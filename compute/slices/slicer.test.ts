@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { Column } from '../../edge/contract/columns.ts'
 import { ResultId, TenantId } from '../../edge/contract/ids.ts'
 import type { SliceFile } from '../../edge/contract/slices.ts'
-import { EDGE, type Fixture, fixture, messageOf, schemaOf, TENANT } from './fixture.ts'
+import { EDGE, type Fixture, fixture, messageOf, schemaOf, TENANT, TEST_PART_BYTES } from './fixture.ts'
 import { type SliceOutcome, Slicer } from './slicer.ts'
 
 /** Processes are started here, on machines that may be busy. */
@@ -159,6 +159,44 @@ for (const source of ['pack', 'parquet'] as const)
       expect(readdirSync(join(made.folder, 'cache', 'demo', 'answers'))).toEqual([])
     })
   })
+
+describe('an answer longer than one PUT may be', () => {
+  const long = async (uploads: string | undefined): Promise<SliceOutcome> => {
+    const limited = new Slicer({ edge: EDGE, fetch: made.fetch, cacheFolder: join(made.folder, 'cache') }, { singlePutBytes: 200_000 })
+    const put = { url: '/put/whole', headers: {}, ...(uploads === undefined ? {} : { uploads }) }
+    try {
+      return await limited.run(messageOf({}, SCHEMA, ROWS, [pack], { scope: 'all', format: 'csv', max_body_bytes: 0, put }))
+    } finally {
+      await limited.close()
+    }
+  }
+
+  test('goes in equal parts, which the edge puts together in their order', async () => {
+    made.stored.clear()
+    const whole = bodyOf(await ask({ limit: ROWS }, { format: 'csv', max_body_bytes: 10_000_000 }))
+    const outcome = await long('/uploads')
+    expect(outcome).toMatchObject({ ok: true, stored: { bytes: Buffer.byteLength(whole) } })
+    expect(new TextDecoder().decode(made.stored.get('/closed'))).toBe(whole)
+    const sizes = [...made.stored]
+      .filter(([path]) => path.startsWith('/part/'))
+      .map(([path, bytes]) => [Number(path.slice(6)), bytes.length])
+    expect(sizes.length).toBeGreaterThan(3)
+    const [last, ...others] = sizes.sort(([a = 0], [b = 0]) => b - a)
+    expect(others.map(([, bytes]) => bytes)).toEqual(others.map(() => TEST_PART_BYTES))
+    expect(last?.[1]).toBeLessThanOrEqual(TEST_PART_BYTES)
+    expect(made.stored.has('/put/whole')).toBe(false)
+  })
+
+  test('is one PUT still where the edge knows of no parts', async () => {
+    made.stored.clear()
+    expect(await long(undefined)).toMatchObject({ ok: true })
+    expect([...made.stored.keys()]).toEqual(['/put/whole'])
+  })
+
+  test('that the edge does not take is unavailable, with the reason', async () => {
+    expect(await long('/refused')).toMatchObject({ ok: false, code: 'unavailable', detail: 'the answer could not be stored: status 409' })
+  })
+})
 
 describe('packs', () => {
   const BAD: [string, ...string[]][] = [

@@ -1,15 +1,15 @@
 import { mkdirSync, rmSync } from 'node:fs'
 import { availableParallelism, totalmem } from 'node:os'
 import { join } from 'node:path'
-import type { z } from 'zod'
 import type { TenantId } from '../../edge/contract/ids.ts'
-import type { Sliced, SliceMessage } from '../../edge/contract/node.ts'
+import { SINGLE_PUT_BYTES, type SliceMessage } from '../../edge/contract/node.ts'
 import { type Fetch, FileCache } from './cache.ts'
 import { faultOf, SliceFault } from './faults.ts'
-import type { ChildAnswer, LocalResult } from './protocol.ts'
+import type { ChildAnswer, LocalResult, SliceOutcome } from './protocol.ts'
 import { Sandbox } from './sandbox.ts'
+import { storeAnswer } from './store.ts'
 
-export type SliceOutcome = z.infer<typeof Sliced>['outcome']
+export type { SliceOutcome }
 
 export interface SliceDeps {
   /** Where links without a host begin. */
@@ -28,6 +28,8 @@ export interface SlicerLimits {
   spillBytes: number
   /** Children at once, each of another tenant. */
   tenants: number
+  /** A longer answer is stored in parts. */
+  singlePutBytes: number
 }
 
 const MIB = 1024 * 1024
@@ -35,8 +37,6 @@ const GIB = 1024 * MIB
 
 /** A child keeps three results open (child.ts); their buffers together stay below its own limit. */
 const SHARE_OF_ONE_RESULT = 0.22
-const PUT_TRIES = 3
-const PUT_MILLISECONDS = 15 * 60_000
 /** A child that nobody asked for so long gives its memory back. */
 const IDLE_MILLISECONDS = 10 * 60_000
 
@@ -46,6 +46,7 @@ export const defaultLimits = (): SlicerLimits => ({
   threads: Math.max(1, availableParallelism()),
   spillBytes: 8 * GIB,
   tenants: 2,
+  singlePutBytes: SINGLE_PUT_BYTES,
 })
 
 interface Child {
@@ -168,41 +169,13 @@ export class Slicer {
   }
 
   async #outcome(answer: ChildAnswer, message: SliceMessage, path: string): Promise<SliceOutcome> {
-    if (answer.ok && 'stored' in answer) return this.#store(message, path)
+    if (answer.ok && 'stored' in answer)
+      return storeAnswer(path, message.put, { ...this.#deps, singlePutBytes: this.#limits.singlePutBytes })
     if (answer.ok) return { ok: true, body: answer.body }
     const { code, detail } = answer
     if (code !== 'pack_unusable') return { ok: false, code, detail }
     this.#badPacks.add(message.result)
     return { ok: false, code: 'unavailable', detail }
-  }
-
-  /** Write-once: an answer that is there already is the same answer. */
-  async #store(message: SliceMessage, path: string): Promise<SliceOutcome> {
-    const hash = new Bun.CryptoHasher('sha256')
-    let bytes = 0
-    for await (const chunk of Bun.file(path).stream()) {
-      hash.update(chunk)
-      bytes += chunk.byteLength
-    }
-    const stored = { bytes, sha256: hash.digest('hex') }
-    let last = ''
-    for (let tries = 0; tries < PUT_TRIES; tries++) {
-      try {
-        const response = await this.#deps.fetch(new URL(message.put.url, this.#deps.edge), {
-          method: 'PUT',
-          headers: message.put.headers,
-          body: Bun.file(path),
-          signal: AbortSignal.timeout(PUT_MILLISECONDS),
-        })
-        await response.body?.cancel()
-        if (response.ok || response.status === 412) return { ok: true, stored }
-        last = `status ${response.status}`
-        if (response.status < 500) break
-      } catch (error) {
-        last = error instanceof Error ? error.message : String(error)
-      }
-    }
-    return { ok: false, code: 'unavailable', detail: `the answer could not be stored: ${last}` }
   }
 
   async #childOf(tenant: TenantId, deadline: Promise<never>): Promise<Child> {

@@ -39,6 +39,8 @@ export const GRANT_SECONDS = 15 * 60
 export const SINGLE_PUT_BYTES = 90 * 1024 * 1024
 /** All parts but the last have this size: R2 demands equal parts. */
 export const PART_BYTES = 32 * 1024 * 1024
+/** Parts of one upload, at most: 93 GiB. R2 itself ends at 10,000 (platform limit). */
+export const MAX_UPLOAD_PARTS = 3_000
 
 const re = z.int().min(1)
 /** Names one attempt of one job. */
@@ -279,7 +281,12 @@ export const Slice = z.object({
   files: z.array(SliceFile),
   /** Answers above this many bytes go to `put`. */
   max_body_bytes: z.int(),
-  put: z.object({ url: z.string(), headers: z.record(z.string(), z.string()) }),
+  put: z.object({
+    url: z.string(),
+    headers: z.record(z.string(), z.string()),
+    /** Where to ask, with the same headers, for an upload in parts of an answer above `SINGLE_PUT_BYTES`. An edge that says none takes one PUT only. */
+    uploads: z.string().optional(),
+  }),
   timeout_seconds: z.int(),
 })
 export const Refused = z.object({ type: z.literal('refused'), re: z.int().nullable(), code: z.string(), detail: z.string() })
@@ -300,6 +307,27 @@ export const ToNode = z.discriminatedUnion('type', [
   Bye,
 ])
 export type ToNode = z.infer<typeof ToNode>
+
+// ---- upload in parts of what a slice left: HTTP beside the socket, as its size is known only when it is made ----------
+
+/** `POST` to `put.uploads` of a slice message: how long the answer is. */
+export const OpenUpload = z.object({ bytes: z.int().min(1) })
+export type OpenUpload = z.infer<typeof OpenUpload>
+/** The n-th part of `part_bytes` goes to the n-th address; `close` takes what the parts were answered with. */
+export const OpenedUpload = z.object({
+  upload: z.string(),
+  part_bytes: z.int().min(1),
+  parts: z.array(z.object({ part: z.int(), url: z.string(), headers: z.record(z.string(), z.string()) })),
+  close: z.object({ url: z.string(), headers: z.record(z.string(), z.string()) }),
+})
+export type OpenedUpload = z.infer<typeof OpenedUpload>
+export const CloseUpload = z.object({
+  parts: z
+    .array(z.object({ part: z.int().min(1), etag: z.string().max(200) }))
+    .min(1)
+    .max(MAX_UPLOAD_PARTS),
+})
+export type CloseUpload = z.infer<typeof CloseUpload>
 
 /** Sub-protocol name that a node must offer (RFC 6455, section 1.9). */
 export const NODE_SUBPROTOCOL = 'scarab.node.v1'

@@ -3,22 +3,13 @@ import { stub } from '../addressing.ts'
 import { JobId } from '../contract/ids.ts'
 import { NODE_SUBPROTOCOL } from '../contract/node.ts'
 import { Problem } from '../contract/problems.ts'
-import { type Grant, verifyGrant } from '../identity/grants.ts'
+import type { Grant } from '../identity/grants.ts'
 import { gateOf } from '../identity/wire.ts'
-import { GRANT_HEADER } from '../link/objects.ts'
 import type { AppContext, AppEnv } from './context.ts'
+import { dropIfDeleted, grantOf, stored } from './grants.ts'
 import { DATA_HEADERS } from './headers.ts'
 import { fromFault } from './problem.ts'
-
-/** The grant that the edge signed for exactly this object. The node names no key. */
-const grantOf = async (c: AppContext, mode: Grant['mode']): Promise<Grant> => {
-  const token = c.req.header(GRANT_HEADER)
-  if (token === undefined) throw new Problem('missing_token', `Send the header ${GRANT_HEADER} that came with the grant.`)
-  const verified = await verifyGrant(c.env.SCARAB_SECRET, token, Date.now())
-  if (!verified.ok) throw fromFault(verified.fault)
-  if (verified.grant.mode !== mode) throw new Problem('insufficient_scope', `The grant allows ${verified.grant.mode}, not ${mode}.`)
-  return verified.grant
-}
+import { closeUpload, openUpload } from './uploads.ts'
 
 /** I2: an upload is refused as soon as its attempt is no longer current, even with a grant that is still good. */
 const checkLease = async (c: AppContext, grant: Grant): Promise<void> => {
@@ -29,17 +20,6 @@ const checkLease = async (c: AppContext, grant: Grant): Promise<void> => {
   const allowed = pack ? await ledger.mayPackAs(session, job, attempt) : await ledger.holds(session, job, attempt)
   if (!allowed) throw new Problem('fenced', `Attempt ${attempt} of job ${job} is no longer current: its uploads are refused.`)
 }
-
-/** What a deletion purges (packs, slices) must not come back by an upload that was on its way. */
-const dropIfDeleted = async (c: AppContext, { key, tenant }: Grant): Promise<void> => {
-  const [, job] = /^t\/[^/]+\/_(?:packs|slices)\/r([0-9a-z]{26})[./]/.exec(key) ?? []
-  if (job === undefined || (await stub(c.env.LEDGER, tenant, c.env).job(job)).found !== 'gone') return
-  await c.env.RESULTS.delete(key)
-  throw new Problem('gone', `The job ${job} was deleted meanwhile: what is derived from its result is not kept.`)
-}
-
-/** Like object storage, the answer names what was stored in its ETag (RFC 9110, section 8.8.3): an upload in parts is completed by these. */
-const stored = (c: AppContext, etag: string): Response => c.json({ etag }, 200, { etag: `"${etag}"` })
 
 const upload = async (c: AppContext): Promise<Response> => {
   const grant = await grantOf(c, 'put')
@@ -104,3 +84,5 @@ export const nodesApp = new Hono<AppEnv>()
   })
   .put('/objects', upload)
   .get('/objects', download)
+  .post('/uploads', openUpload)
+  .post('/uploads/close', closeUpload)

@@ -9,6 +9,7 @@ import type { LinkObject } from '../link/object.ts'
 import { GRANT_HEADER, NODE_OBJECTS_PATH } from '../link/objects.ts'
 import { type AppContext, personOf } from './context.ts'
 import type { LoadedResult } from './result-source.ts'
+import { NODE_UPLOADS_PATH } from './uploads.ts'
 
 /** A slice may take this long on a node. */
 const SLICE_SECONDS = 30
@@ -75,7 +76,7 @@ const messageOf = async (c: AppContext, loaded: LoadedResult, question: Question
     hash: question.hash,
     files: await filesOf(c, loaded),
     max_body_bytes: question.scope === 'all' ? 0 : MAX_LINK_SLICE_BYTES,
-    put: { url: NODE_OBJECTS_PATH, headers: { [GRANT_HEADER]: grant } },
+    put: { url: NODE_OBJECTS_PATH, headers: { [GRANT_HEADER]: grant }, uploads: NODE_UPLOADS_PATH },
     timeout_seconds: question.seconds,
   }
 }

@@ -11,6 +11,9 @@ const PARTS_AT_ONCE = 2
 export interface UploadOptions {
   edge: URL
   signal: AbortSignal
+  /** Length of all parts but the last; the protocol's own when absent. */
+  partBytes?: number
+  fetch?: (url: URL, init: BunFetchRequestInit) => Promise<Response>
   pause?: (ms: number, signal: AbortSignal) => Promise<void>
 }
 
@@ -24,18 +27,24 @@ export class GrantRefused extends Error {
  * upload in parts, else null. Throws `EngineFault` (class `lost` for a connection, `internal` for bytes that are refused),
  * `GrantRefused`, or the signal's reason.
  */
-export const uploadFile = async (path: string, bytes: number, put: PutGrant, options: UploadOptions): Promise<UploadedFile | null> => {
+export const uploadFile = async (
+  path: string,
+  bytes: number,
+  put: Omit<PutGrant, 'kind'>,
+  options: UploadOptions,
+): Promise<UploadedFile | null> => {
   const file = Bun.file(path)
   if (put.upload === null) {
     await putBytes(new URL(put.url, options.edge), put.headers, file, options)
     return null
   }
+  const partBytes = options.partBytes ?? PART_BYTES
   const parts: UploadedFile['parts'] = []
   const queue = [...put.parts].sort((a, b) => a.part - b.part)
   const worker = async (): Promise<void> => {
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-      const from = (next.part - 1) * PART_BYTES
-      const slice = file.slice(from, Math.min(from + PART_BYTES, bytes))
+      const from = (next.part - 1) * partBytes
+      const slice = file.slice(from, Math.min(from + partBytes, bytes))
       const etag = await putBytes(new URL(next.url, options.edge), next.headers, slice, options)
       if (etag === null)
         throw new EngineFault({ code: 'upload_failed', message: `part ${next.part} was answered without an etag`, class: 'internal' })
@@ -54,7 +63,7 @@ const putBytes = async (url: URL, headers: Record<string, string>, body: Blob, o
     options.signal.throwIfAborted()
     let answer: Response
     try {
-      answer = await fetch(url, { method: 'PUT', headers, body, signal: options.signal, redirect: 'error' })
+      answer = await (options.fetch ?? fetch)(url, { method: 'PUT', headers, body, signal: options.signal, redirect: 'error' })
     } catch (fault) {
       options.signal.throwIfAborted()
       last = fault instanceof Error ? fault.message : String(fault)
