@@ -93,6 +93,11 @@ export const Group = z.object({
   seq: z.int().min(0),
   error: JobError.nullable(),
   links: z.record(z.string(), z.string()),
+  /** Why what is left is being cancelled, or was. */
+  stop: z.enum(['cancel', 'deadline']).nullable().optional(),
+  /** The group whose succeeded steps this one took over, and the group that ran this one's other steps again. */
+  retried_from: GroupId.nullable().optional(),
+  retried_as: GroupId.nullable().optional(),
 })
 export type Group = z.infer<typeof Group>
 

@@ -4,7 +4,10 @@
  * - `jobs`: `sameness` is equal for jobs that may share one execution; `coalesced_with` and `reused_from` name the job whose
  *   result this one points to; `signature` covers parameters and schema of the task as submitted, `submitted_hash` its text.
  * - `events.n`: the tenant-wide number of an event.
- * - `queues`: settings of lanes. `groups`, `steps`, `group_events`: DAGs. `schedules`: what starts jobs by the clock.
+ * - `queues`: settings of lanes. `schedules`: what starts jobs by the clock.
+ * - `groups`, `steps`, `group_events`: DAGs. `request` is the hash of what was asked for; `stop` says why what is left is being
+ *   cancelled; `phase` and `outcome` are what `groups/decide.ts` decides by, `state` is what clients see; `carried` holds the
+ *   values of the job's first row that other steps take as arguments.
  * - `pages`: finished jobs that have moved to object storage, from the id `first` to `last`.
  */
 export const LEDGER_VERSION_2 = [
@@ -42,14 +45,18 @@ export const LEDGER_VERSION_2 = [
     reserve INTEGER NOT NULL, updated_at INTEGER NOT NULL
   ) WITHOUT ROWID`,
   `CREATE TABLE groups (
-    id TEXT NOT NULL PRIMARY KEY, alias TEXT, state TEXT NOT NULL, seq INTEGER NOT NULL, created_at INTEGER NOT NULL,
-    finished_at INTEGER, deadline_at INTEGER, error_code TEXT, error_message TEXT, deleted_at INTEGER
+    id TEXT NOT NULL PRIMARY KEY, alias TEXT, request TEXT NOT NULL, state TEXT NOT NULL, stop TEXT, seq INTEGER NOT NULL,
+    created_at INTEGER NOT NULL, finished_at INTEGER, deadline_at INTEGER, deadline_seconds INTEGER, error_code TEXT, error_message TEXT,
+    retried_from TEXT, retried_as TEXT, deleted_at INTEGER
   ) WITHOUT ROWID`,
   'CREATE INDEX groups_alias ON groups (alias, id) WHERE alias IS NOT NULL',
+  'CREATE INDEX groups_live ON groups (id) WHERE finished_at IS NULL',
   `CREATE TABLE steps (
-    grp TEXT NOT NULL, name TEXT NOT NULL, plan TEXT NOT NULL, state TEXT NOT NULL, job TEXT, decided_by TEXT, deadline_at INTEGER,
-    error_code TEXT, error_message TEXT, PRIMARY KEY (grp, name)
+    grp TEXT NOT NULL, name TEXT NOT NULL, plan TEXT NOT NULL, phase TEXT NOT NULL, state TEXT NOT NULL, outcome TEXT, published TEXT,
+    stopping INTEGER NOT NULL, carried TEXT, job TEXT, decided_by TEXT, deadline_at INTEGER, error_code TEXT, error_message TEXT,
+    PRIMARY KEY (grp, name)
   ) WITHOUT ROWID`,
+  'CREATE INDEX steps_job ON steps (job) WHERE job IS NOT NULL',
   `CREATE TABLE group_events (
     grp TEXT NOT NULL, seq INTEGER NOT NULL, at INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (grp, seq)
   ) WITHOUT ROWID`,

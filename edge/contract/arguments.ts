@@ -1,5 +1,5 @@
-import type { Arguments } from '../contract/jobs.ts'
-import type { Argument, Param, ParamType } from '../contract/tasks.ts'
+import type { Arguments } from './jobs.ts'
+import type { Argument, Param, ParamType } from './tasks.ts'
 
 export type Bound = { ok: true; args: Argument[] } | { ok: false; detail: string }
 
@@ -18,7 +18,7 @@ const TIME = /^\d{4}-\d{2}-\d{2}[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?
 const ZONE = /(Z|[+-]\d{2}(:?\d{2})?)$/
 
 /** Whether a value can be bound to a parameter of the type; NULL always can. Answers what was expected, or null. */
-const expected = (type: ParamType, value: Argument): string | null => {
+export const expectedOf = (type: ParamType, value: Argument): string | null => {
   if (value === null) return null
   const text = String(value)
   switch (type) {
@@ -86,7 +86,7 @@ export const bindArguments = (task: { name: string; params: Param[]; arity: numb
     const argument = value === undefined ? param.default : value
     if (argument === undefined)
       return { ok: false, detail: `The task "${task.name}" needs a value for its parameter "${param.name}" (${param.type}).` }
-    const wanted = expected(param.type, argument)
+    const wanted = expectedOf(param.type, argument)
     if (wanted !== null)
       return {
         ok: false,
