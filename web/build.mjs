@@ -55,7 +55,7 @@ const compressed = async (file, cacheDir, quality) => {
 
 /**
  * @param {{outdir: string, cacheDir?: string, brotliQuality?: number, minify?: boolean}} options
- * @returns {Promise<{outdir: string, files: {name: string, bytes: number}[], assets: {duckdbWorker: string, duckdbWasm: string, parquetWasm: string}}>}
+ * @returns {Promise<{outdir: string, files: {name: string, bytes: number}[], assets: {duckdbWorker: string, duckdbWasm: string, parquetWasm: string}, modules: string[]}>} modules: source files that are in the bundles
  */
 export const buildPage = async ({
   outdir,
@@ -146,7 +146,8 @@ export const buildPage = async ({
     if (info.size > MAX_ASSET_BYTES) throw new Error(`${name} has ${info.size} bytes; static assets take at most ${MAX_ASSET_BYTES}`)
     files.push({ name, bytes: info.size })
   }
-  return { outdir: out, files: files.sort((a, b) => b.bytes - a.bytes), assets }
+  const modules = [...new Set(outputs.flatMap(([, { inputs }]) => Object.keys(inputs)))]
+  return { outdir: out, files: files.sort((a, b) => b.bytes - a.bytes), assets, modules }
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

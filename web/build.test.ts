@@ -12,10 +12,11 @@ const FIRST_LOAD_BYTES = 60 * 1024
 let out: string
 let html: string
 let assets: string[]
+let modules: string[]
 
 beforeAll(async () => {
   out = await mkdtemp(join(tmpdir(), 'scarab-build-'))
-  await buildPage({ outdir: out })
+  modules = (await buildPage({ outdir: out })).modules
   html = await readFile(join(out, 'index.html'), 'utf8')
   assets = await readdir(join(out, 'assets'))
 })
@@ -53,6 +54,11 @@ describe('the built page', () => {
     let bytes = 0
     for (const name of first) bytes += brotliCompressSync(await asset(name)).length
     expect(bytes).toBeLessThan(FIRST_LOAD_BYTES)
+  })
+
+  it('bundles no schema library: the contract gives the page types and pure functions only', () => {
+    expect(modules.filter((path) => path.endsWith('edge/contract/slice-form.ts'))).toHaveLength(1)
+    expect(modules.filter((path) => path.includes('/zod/'))).toEqual([])
   })
 
   it('leads every script to scripts that exist', async () => {

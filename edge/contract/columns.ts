@@ -1,5 +1,7 @@
 import { z } from 'zod'
 
+export { typeName } from './type-name.ts'
+
 /**
  * Column types are Iceberg's, in the JSON shape of the Iceberg spec (Appendix C, "Schemas"), with two liberties:
  * ids are absent until the edge has chosen them, and `required` is never written, because every report column is optional.
@@ -86,10 +88,3 @@ export type ResultSchema = z.infer<typeof ResultSchema>
  */
 export type WireValue = string | number | boolean | null | WireValue[] | { [name: string]: WireValue }
 export const WireValue: z.ZodType<WireValue> = z.json() as z.ZodType<WireValue>
-
-export const typeName = (type: ColumnType): string => {
-  if (typeof type === 'string') return type
-  if (type.type === 'list') return `list<${typeName(type.element)}>`
-  if (type.type === 'map') return `map<${typeName(type.key)}, ${typeName(type.value)}>`
-  return `struct<${type.fields.map((field) => `${field.name}: ${typeName(field.type)}`).join(', ')}>`
-}

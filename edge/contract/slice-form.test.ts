@@ -1,7 +1,8 @@
 import { DuckDBInstance } from '@duckdb/node-api'
 import { describe, expect, test } from 'vitest'
 import type { Column } from './columns.ts'
-import { compileSlice, type Normalised, normalise, outputColumns, type StructuredNormal, sliceHash } from './slice-form.ts'
+import { compileSlice, type Normalised, normalise, outputColumns, type StructuredNormal } from './slice-form.ts'
+import { sliceHash } from './slice-hash.ts'
 import { duckdbType } from './slice-sql.ts'
 import { NormalSlice, SliceRequest } from './slices.ts'
 

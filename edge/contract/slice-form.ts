@@ -1,10 +1,10 @@
 import { canonicalJson } from './canonical.ts'
 import type { Column, ColumnType } from './columns.ts'
-import { typeName } from './columns.ts'
-import { SliceHash } from './ids.ts'
+import { DEFAULT_SLICE_ROWS } from './slice-limits.ts'
 import { isAggregate, outputName, type SelectItem, type StructuredNormal, sumType } from './slice-sql.ts'
 import { type CanonicalValue, canonicalValue, isNested, isNumeric } from './slice-values.ts'
-import { DEFAULT_SLICE_ROWS, type Filter, type NormalSlice, type SliceRequest, type StructuredSlice } from './slices.ts'
+import type { Filter, NormalSlice, SliceRequest, StructuredSlice } from './slices.ts'
+import { typeName } from './type-name.ts'
 
 export { type CompiledSlice, compileSlice, quoted, type SliceParam, type StructuredNormal } from './slice-sql.ts'
 
@@ -240,13 +240,6 @@ export const normalise = (request: SliceRequest, columns: Column[]): Normalised 
       offset: request.offset ?? 0,
     },
   }
-}
-
-/** The first 32 hexadecimal digits of the SHA-256 of the canonical JSON. */
-export const sliceHash = async (slice: NormalSlice): Promise<SliceHash> => {
-  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(canonicalJson(slice)))
-  const hex = Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('')
-  return SliceHash.parse(hex.slice(0, 32))
 }
 
 /** Names and types of a structured slice's answer, in order. Field ids go with columns that are taken over as they are. */

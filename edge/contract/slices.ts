@@ -1,12 +1,9 @@
 import { z } from 'zod'
 import { WireValue } from './columns.ts'
 import { Sha256, SliceHash } from './ids.ts'
+import { DEFAULT_SLICE_ROWS, MAX_LINK_SLICE_BYTES, MAX_SLICE_ROWS, MAX_SLICE_SQL_BYTES } from './slice-limits.ts'
 
-export const DEFAULT_SLICE_ROWS = 1_000
-export const MAX_SLICE_ROWS = 100_000
-/** A slice answer up to this size comes over the node's socket; a larger one is put on object storage. Architecture, section 5. */
-export const MAX_LINK_SLICE_BYTES = 256 * 1024
-export const MAX_SLICE_SQL_BYTES = 100_000
+export { DEFAULT_SLICE_ROWS, MAX_LINK_SLICE_BYTES, MAX_SLICE_ROWS, MAX_SLICE_SQL_BYTES }
 
 const column = z.string().min(1).max(255)
 const scalar = z.union([z.string().max(65_536), z.number(), z.boolean(), z.null()])

@@ -1,4 +1,3 @@
-import './no-eval.ts'
 import { normalise } from '../../edge/contract/slice-form.ts'
 import { quoted, type StructuredNormal } from '../../edge/contract/slice-sql.ts'
 import { columnOf, rowsOf } from './arrow.ts'
