@@ -1,6 +1,7 @@
 import type { Family, QueueName } from '../../edge/contract/ids.ts'
 import { QueueName as QueueNameSchema } from '../../edge/contract/ids.ts'
 import type { AnnouncedTask, Param } from '../../edge/contract/tasks.ts'
+import { AnnouncedTask as AnnouncedTaskSchema } from '../../edge/contract/tasks.ts'
 import type { EngineName } from '../engines/engine.ts'
 import { readFamily } from './family.ts'
 import type { Block, Tag } from './lines.ts'
@@ -8,6 +9,7 @@ import { DUNGBEETLE_TAGS } from './lines.ts'
 import { nearest } from './nearest.ts'
 import type { TaskProblem } from './problem.ts'
 import { quote } from './problem.ts'
+import { readSchedule, type TaskSchedule } from './schedule.ts'
 import type { Read } from './values.ts'
 import { readBytes, readChoice, readDuration, readList, readParam, readTypes } from './values.ts'
 
@@ -44,6 +46,11 @@ export interface Directives {
   description: string
   params: Param[]
   types: Record<string, string>
+  /** Slots that a job takes. This and the following are announced only where a line says something. */
+  weight?: number
+  coalesce?: boolean
+  schedule?: TaskSchedule
+  retries?: number
 }
 
 const good = <T>(value: T): Read<T> => ({ ok: true, value })
@@ -59,6 +66,22 @@ const readQueue = (text: string): Read<QueueName> => {
 const readConcurrency = (text: string): Read<number | null> => {
   if (!/^\+?\d{1,9}$/.test(text)) return bad(`${quote(text)} is not a number of jobs; write a whole number such as 5, or 0 for no limit`)
   return good(Number(text) === 0 ? null : Number(text))
+}
+
+/** A whole number from `least` to `most`. */
+const readCount =
+  (least: number, most: number, what: string) =>
+  (text: string): Read<number> =>
+    /^\d{1,9}$/.test(text) && Number(text) >= least && Number(text) <= most
+      ? good(Number(text))
+      : bad(`${quote(text)} is not a number of ${what}; write a whole number from ${least} to ${most}`)
+
+const readWeight = readCount(1, AnnouncedTaskSchema.shape.weight.unwrap().maxValue ?? 1, 'slots')
+const readRetries = readCount(0, AnnouncedTaskSchema.shape.retries.unwrap().unwrap().maxValue ?? 0, 'retries')
+
+const readSwitch = (text: string): Read<boolean> => {
+  const word = readChoice(text, ['on', 'off'] as const)
+  return word.ok ? good(word.value === 'on') : word
 }
 
 const readPartition = (text: string): Read<string[]> => {
@@ -107,6 +130,10 @@ const DIRECTIVES: Record<string, (value: string, into: Directives) => string | n
       into.params.push(param)
     }),
   types: (value, into) => keep(readTypes(value), (types) => (into.types = types)),
+  weight: (value, into) => keep(readWeight(value), (weight) => (into.weight = weight)),
+  coalesce: (value, into) => keep(readSwitch(value), (coalesce) => (into.coalesce = coalesce)),
+  schedule: (value, into) => keep(readSchedule(value), (schedule) => (into.schedule = schedule)),
+  retries: (value, into) => keep(readRetries(value), (retries) => (into.retries = retries)),
 }
 
 /** Applies a value, or gives back what is wrong with it. */

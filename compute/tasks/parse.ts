@@ -83,6 +83,15 @@ const buildTask = (file: string, block: Block, sources: readonly Source[]): { ta
       )
     }
   }
+  const needed = directives.params.find((param) => param.default === undefined)?.name
+  if (
+    directives.schedule !== undefined &&
+    (needed !== undefined || (directives.params.length === 0 && statement.ok && statement.value.arity > 0))
+  ) {
+    const which = needed === undefined ? 'its placeholders have no "-- param:" lines with defaults' : `parameter "${needed}" has no default`
+    const message = `schedule: ${which}, so the line itself starts nothing; give defaults, or make schedules with arguments by POST /v1/schedules`
+    problem('warning', 'bad_value', lineOf('schedule'), message)
+  }
   if (
     directives.engine_hint !== null &&
     directives.db.length === 0 &&
