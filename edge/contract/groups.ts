@@ -13,6 +13,7 @@ export const ParentValue = z.strictObject({ from: StepName, column: z.string().m
 export type ParentValue = z.infer<typeof ParentValue>
 export const StepArgument = z.union([Argument, ParentValue])
 export const StepArguments = z.union([z.array(StepArgument).max(1_000), z.record(z.string(), StepArgument)])
+export type StepArguments = z.infer<typeof StepArguments>
 
 const edges = {
   needs: z.array(StepName).max(MAX_NEEDS).default([]),
@@ -29,6 +30,7 @@ export const JobStep = SubmitOptions.omit({ args: true }).extend({
   ...edges,
   compensates: StepName.optional(),
 })
+export type JobStep = z.infer<typeof JobStep>
 /** A person decides: `by` names who may (subjects of tokens; absent: whoever may submit), within `deadline`, else `default` counts. */
 export const ApprovalStep = z.strictObject({
   approval: z.strictObject({
@@ -39,6 +41,7 @@ export const ApprovalStep = z.strictObject({
   }),
   ...edges,
 })
+export type ApprovalStep = z.infer<typeof ApprovalStep>
 export const Step = z.union([JobStep, ApprovalStep])
 export type Step = z.infer<typeof Step>
 
