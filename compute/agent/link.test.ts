@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'bun:test'
-import { Link, type LinkEvents } from './link.ts'
+import { Link, type LinkEvents, type LinkOptions } from './link.ts'
 import { TestEdge } from './test-edge.ts'
 
 const closers: (() => void | Promise<void>)[] = []
@@ -20,7 +20,7 @@ const hello = JSON.stringify({
 })
 
 /** A link whose events can be awaited. */
-const dial = (edge: URL, token: () => Promise<string>) => {
+const dial = (edge: URL, token: () => Promise<string>, more: Pick<LinkOptions, 'now' | 'after'> = {}) => {
   const said: string[] = []
   const waiting: { kind: string; give: (words: string) => void }[] = []
   const happened = (kind: string, words: string): void => {
@@ -40,7 +40,7 @@ const dial = (edge: URL, token: () => Promise<string>) => {
       happened('log', line)
     },
   }
-  const link = new Link({ edge, token, events, random: () => 0 })
+  const link = new Link({ edge, token, events, random: () => 0, ...more })
   closers.push(() => link.close())
   return { link, said, next: (kind: string) => new Promise<string>((give) => waiting.push({ kind, give })) }
 }
@@ -91,6 +91,36 @@ describe('the link', () => {
     const ended = next('ended')
     edge.send({ type: 'bye', code: 'replaced', detail: 'another process has this name', retry: false })
     expect(await ended).toBe('another process has this name')
+  })
+
+  test('comes back ever later while the edge ends one connection after the other, and soon again after a good one', async () => {
+    const edge = new TestEdge()
+    closers.push(() => edge.close())
+    let now = 0
+    const pauses: number[] = []
+    const after = (ms: number, run: () => void): Timer => {
+      pauses.push(ms)
+      return setTimeout(run, 0)
+    }
+    const { link, next } = dial(edge.url, async () => 't', { now: () => now, after })
+    let welcome = next('message')
+    link.start()
+    const ends = async (lived: number): Promise<void> => {
+      expect(await welcome).toBe('welcome')
+      now += lived
+      const [bye, lost] = [next('message'), next('lost')]
+      edge.send({ type: 'bye', code: 'unavailable', detail: 'a part of the edge did not answer', retry: true })
+      await bye
+      welcome = next('message')
+      edge.cut()
+      await lost
+    }
+    // The same message is repeated to an edge that cannot take it.
+    for (let n = 0; n < 9; n++) await ends(100)
+    await ends(60_000)
+    await ends(100)
+    await welcome
+    expect(pauses).toEqual([50, 100, 200, 400, 800, 1600, 2500, 2500, 2500, 25, 50])
   })
 
   test('passes over what it does not understand: later versions may say more', async () => {

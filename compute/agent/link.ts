@@ -3,6 +3,8 @@ import { NODE_SUBPROTOCOL, PING_SECONDS, ToNode } from '../../edge/contract/node
 /** Pauses between attempts to connect: the first is short, for an edge that is just starting; with jitter, so that many nodes do not come back at once. */
 const FIRST_PAUSE_MS = 50
 const LONGEST_PAUSE_MS = 5_000
+/** A connection that was good for so long has shown that the edge takes what the node says. */
+const STEADY_MS = 10_000
 /** A socket silent for this many pings is dead. */
 const SILENT_PINGS = 3
 /** An upgrade that is not answered by then is given up. */
@@ -24,6 +26,10 @@ export interface LinkOptions {
   token(): Promise<string>
   events: LinkEvents
   random?: () => number
+  /** A clock in milliseconds. */
+  now?: () => number
+  /** Runs something after a pause in milliseconds. */
+  after?: (ms: number, run: () => void) => Timer
 }
 
 /** The node's one connection: it dials until it is closed, and answers for whether the edge is really there. */
@@ -33,6 +39,9 @@ export class Link {
   #open = false
   #closed = false
   #pause = FIRST_PAUSE_MS
+  /** The pause after the next `bye`: an edge that cannot take what is repeated to it ends one connection after the other. */
+  #pauseAfterBye = FIRST_PAUSE_MS
+  #welcomedAt = 0
   #timer: Timer | undefined
   #pings: Timer | undefined
   #silent = 0
@@ -126,8 +135,10 @@ export class Link {
       return
     }
     const message = parsed.data
+    const now = (this.#options.now ?? performance.now.bind(performance))()
     if (message.type === 'welcome') {
       this.#pause = FIRST_PAUSE_MS
+      this.#welcomedAt = now
       this.#lastWords = ''
     }
     if (message.type === 'bye') {
@@ -137,6 +148,9 @@ export class Link {
         events.ended(message.detail)
         return
       }
+      if (now - this.#welcomedAt >= STEADY_MS) this.#pauseAfterBye = FIRST_PAUSE_MS
+      else this.#pauseAfterBye = Math.min(this.#pauseAfterBye * 2, LONGEST_PAUSE_MS)
+      this.#pause = Math.max(this.#pause, this.#pauseAfterBye)
     }
     events.message(message)
   }
@@ -166,7 +180,8 @@ export class Link {
     // An edge that is just starting is no news.
     if (this.#pause > 8 * FIRST_PAUSE_MS) this.#say(`no link to ${this.#options.edge.origin}: ${reason}; dialling again`)
     const jitter = 0.5 + (this.#options.random ?? Math.random)() / 2
-    this.#timer = setTimeout(() => void this.#connect(), this.#pause * jitter)
+    const after = this.#options.after ?? ((ms, run) => setTimeout(run, ms))
+    this.#timer = after(this.#pause * jitter, () => void this.#connect())
     this.#pause = Math.min(this.#pause * 2, LONGEST_PAUSE_MS)
   }
 
