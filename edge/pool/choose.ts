@@ -1,78 +1,89 @@
-import type { NodeId, QueueName, SessionId, TenantId } from '../contract/ids.ts'
-
-export interface LaneState {
-  tenant: TenantId
-  queue: QueueName
-  /** The ledger's announcement that made it ready. */
-  seq: number
-  /** Since when it waits, ms. */
-  since: number
-  /** The tenant's virtual time: slots given so far, divided by its weight. */
-  used: number
-  weight: number
-}
-
-export interface NodeState {
-  node: NodeId
-  session: SessionId
-  free: number
-  /** Null: every queue. */
-  queues: QueueName[] | null
-  /** `*` or names. */
-  tenants: string[]
-}
+import type { Lane, PoolMemory, PoolNode, Tenant } from './memory.ts'
 
 export interface Given {
-  node: NodeId
-  session: SessionId
-  tenant: TenantId
-  queue: QueueName
-  seq: number
+  node: PoolNode
+  lane: Lane
   count: number
 }
 
-const serves = (node: NodeState, lane: LaneState): boolean =>
-  (node.tenants.includes('*') || node.tenants.includes(lane.tenant)) && (node.queues === null || node.queues.includes(lane.queue))
+const serves = (node: PoolNode, lane: Lane, now: number): boolean =>
+  (node.tenants.includes('*') || node.tenants.includes(lane.tenant.id)) &&
+  (node.queues === null || node.queues.includes(lane.queue)) &&
+  (lane.unsuitable.get(node.node) ?? 0) <= now
+
+/** The least virtual time first; of equals, the one that was served longest ago. */
+const tenantBefore = (a: Tenant, b: Tenant): boolean => (a.used - b.used || a.served - b.served) < 0
+const laneBefore = (a: Lane, b: Lane): boolean => (a.since - b.since || (a.queue < b.queue ? -1 : 1)) < 0
+
+const charge = (memory: PoolMemory, tenant: Tenant, count: number): void => {
+  tenant.used += count
+  memory.turn += 1
+  tenant.served = memory.turn
+}
+
+const give = (memory: PoolMemory, node: PoolNode, lane: Lane, count: number): Given => {
+  node.free -= count
+  charge(memory, lane.tenant, count)
+  return { node, lane, count }
+}
 
 /**
- * The fair choice, pure: one slot at a time goes to the tenant with the least virtual time whose lane some free node
- * serves (start-time fair queueing); among a tenant's lanes the one that has waited longest; among nodes the emptiest.
- * With one lane only, it gets every slot at once.
+ * The fair choice: one slot at a time goes to the tenant with the least virtual time whose lane some free node serves
+ * (start-time fair queueing); among a tenant's lanes the one that has waited longest; among nodes the emptiest. With one
+ * lane only, it gets every slot at once. Takes the slots off the nodes and charges the tenants.
  */
-export const choose = (
-  lanes: LaneState[],
-  nodes: NodeState[],
-  fits: (lane: LaneState, node: NodeState) => boolean,
-): { given: Given[]; used: Map<TenantId, number> } => {
-  const free = new Map(nodes.map((node) => [node.node, node.free]))
-  const used = new Map<TenantId, number>()
-  for (const lane of lanes) used.set(lane.tenant, Math.max(lane.used, used.get(lane.tenant) ?? 0))
-  const given = new Map<string, Given>()
-  const before = (a: LaneState, b: LaneState): boolean =>
-    ((used.get(a.tenant) ?? 0) - (used.get(b.tenant) ?? 0) || a.since - b.since || (a.queue < b.queue ? -1 : 1)) < 0
+export const choose = (memory: PoolMemory, now: number): Given[] => {
+  const nodes = [...memory.nodes.values()].filter((node) => node.free > 0)
+  const [only] = nodes
+  if (!only || memory.ready.size === 0) return []
+  if (nodes.length === 1 && memory.ready.size === 1) {
+    const [lane] = memory.ready
+    return lane && serves(only, lane, now) ? [give(memory, only, lane, only.free)] : []
+  }
   // Lanes may be thousands (clients name queues), slots are few: what nobody can serve goes first, and the rest is not sorted.
-  const open = new Set(lanes.filter((lane) => nodes.some((node) => node.free > 0 && serves(node, lane) && fits(lane, node))))
-  let left = nodes.reduce((sum, node) => sum + Math.max(0, node.free), 0)
-  while (left > 0) {
-    let lane: LaneState | undefined
-    for (const one of open) if (lane === undefined || before(one, lane)) lane = one
+  const open = new Set<Lane>()
+  for (const lane of memory.ready) if (nodes.some((node) => serves(node, lane, now))) open.add(lane)
+  const given = new Map<string, Given>()
+  while (open.size > 0) {
+    let lane: Lane | undefined
+    for (const one of open)
+      if (lane === undefined || (one.tenant === lane.tenant ? laneBefore(one, lane) : tenantBefore(one.tenant, lane.tenant))) lane = one
     if (lane === undefined) break
     const chosen = lane
-    const node = nodes
-      .filter((candidate) => (free.get(candidate.node) ?? 0) > 0 && serves(candidate, chosen) && fits(chosen, candidate))
-      .sort((a, b) => (free.get(b.node) ?? 0) - (free.get(a.node) ?? 0))[0]
+    let node: PoolNode | undefined
+    for (const one of nodes) if (one.free > 0 && one.free > (node?.free ?? 0) && serves(one, chosen, now)) node = one
     if (!node) {
-      open.delete(lane)
+      open.delete(chosen)
       continue
     }
-    const count = open.size === 1 ? (free.get(node.node) ?? 0) : 1
-    free.set(node.node, (free.get(node.node) ?? 0) - count)
-    left -= count
-    used.set(lane.tenant, (used.get(lane.tenant) ?? 0) + count / lane.weight)
-    const key = `${node.node} ${lane.tenant} ${lane.queue}`
+    const part = give(memory, node, chosen, open.size === 1 ? node.free : 1)
+    const key = `${node.node} ${chosen.tenant.id} ${chosen.queue}`
     const known = given.get(key)
-    if (known) known.count += count
-    else given.set(key, { node: node.node, session: node.session, tenant: lane.tenant, queue: lane.queue, seq: lane.seq, count })
+    if (known) known.count += part.count
+    else given.set(key, part)
   }
-  return { given: [...given.values()], used }
+  return [...given.values()]
+}
+
+/**
+ * Called when a lane begins to wait. A tenant that was away does not come back with a claim on the past: it starts at the least share of those that wait.
+ * Where nobody waits it starts at the greatest, for what a tenant was given while it was alone took nothing from others.
+ */
+export const catchUp = (memory: PoolMemory, tenant: Tenant): void => {
+  let least: number | null = null
+  for (const { tenant: other } of memory.ready) {
+    // It has been waiting already, and keeps its claim.
+    if (other === tenant) return
+    if (least === null || other.used < least) least = other.used
+  }
+  if (least === null) {
+    least = 0
+    for (const other of memory.tenants.values()) least = Math.max(least, other.used)
+  }
+  tenant.used = Math.max(tenant.used, least)
+}
+
+/** Takes back what a tenant was charged for slots that brought it nothing. */
+export const giveBack = (tenant: Tenant | undefined, count: number): void => {
+  if (tenant) tenant.used = Math.max(0, tenant.used - count)
 }

@@ -5,73 +5,91 @@ import type { Env } from '../env.ts'
 import { fault } from '../fault.ts'
 import { migrate } from '../storage/migrate.ts'
 import { objectStore } from '../storage/object-store.ts'
-import { nextDue } from '../storage/timers.ts'
+import { loadPool } from './memory.ts'
 import { fireTimers, join, type LinkReport, leave, match, type PoolContext, type PoolEffect, ready, report, unreachable } from './pool.ts'
 import { POOL_MIGRATIONS } from './schema.ts'
 
 /** One pool of nodes: ready lanes, free slots and the fair choice between them. Only small messages pass here. */
 export class PoolObject extends DurableObject<Env> {
   readonly #context: PoolContext
-  #alarmAt: number | null = null
+  /** The timer that is set, and for when (ms). */
+  #timer: { handle: ReturnType<typeof setTimeout>; at: number } | null = null
 
   constructor(state: DurableObjectState, env: Env) {
     super(state, env)
     const store = objectStore(state.storage)
     migrate(store, POOL_MIGRATIONS)
-    this.#context = { store, now: () => Date.now(), unsuitable: new Map(), emit: (effect) => this.ctx.waitUntil(this.#carryOut(effect)) }
+    this.#context = {
+      store,
+      memory: loadPool(store),
+      now: () => Date.now(),
+      emit: (effect) => this.ctx.waitUntil(this.#carryOut(effect)),
+    }
   }
 
   /** Written down when it returns: the ledger repeats until then. */
   async ready(lane: { tenant: TenantId; queue: QueueName; seq: number; pool: PoolName }): Promise<void> {
-    this.#commit((context) => ready(context, lane))
+    ready(this.#context, lane)
     await fault(this.env, 'pool.ready')
   }
 
   report(message: LinkReport): void {
-    this.#commit((context) => report(context, message))
+    report(this.#context, message)
+    this.#arm()
   }
 
   join(node: { node: NodeId; session: SessionId; free: number; queues: QueueName[] | null; tenants: string[] }): void {
-    this.#commit((context) => join(context, node))
+    join(this.#context, node)
   }
 
   leave(node: NodeId, session: SessionId): void {
-    this.#commit((context) => leave(context, node, session))
+    leave(this.#context, node, session)
   }
 
   /** Connected nodes that serve the tenant, for a slice; the emptiest first. */
   nodesFor(tenant: TenantId): NodeId[] {
-    return this.#context.store
-      .all<{ node: NodeId; tenants: string }>('SELECT node, tenants FROM nodes ORDER BY free DESC')
-      .flatMap(({ node, tenants }) => {
-        const names = JSON.parse(tenants) as string[]
-        return names.includes('*') || names.includes(tenant) ? [node] : []
-      })
+    return [...this.#context.memory.nodes.values()]
+      .filter(({ tenants }) => tenants.includes('*') || tenants.includes(tenant))
+      .sort((a, b) => b.free - a.free)
+      .map(({ node }) => node)
   }
 
   /** How many nodes have joined. */
   size(): number {
-    return this.#context.store.all('SELECT node FROM nodes').length
+    return this.#context.memory.nodes.size
   }
 
+  /** How many more offers the pool believes each node can hold. */
+  rooms(): { node: NodeId; free: number }[] {
+    return [...this.#context.memory.nodes.values()].map(({ node, free }) => ({ node, free }))
+  }
+
+  /** Set by the first version of this object only. */
   override alarm(): void {
-    this.#alarmAt = null
-    this.#commit((context) => fireTimers(context))
+    this.sweep()
   }
 
   sweep(): void {
-    this.#commit((context) => match(context))
+    match(this.#context)
   }
 
-  #commit(body: (context: PoolContext) => void): void {
-    const effects: PoolEffect[] = []
-    this.#context.store.transaction(() => body({ ...this.#context, emit: (effect) => effects.push(effect) }))
-    const due = nextDue(this.#context.store)
-    if (due !== null && (this.#alarmAt === null || due < this.#alarmAt)) {
-      this.#alarmAt = due
-      this.ctx.waitUntil(this.ctx.storage.setAlarm(due))
-    }
-    for (const effect of effects) this.#context.emit(effect)
+  /**
+   * A timer of memory, not an alarm, which would be a commit: what it is for (lanes to try again, rows to clear away) a
+   * new life finds out by itself.
+   */
+  #arm(): void {
+    const at = this.#context.memory.wakeAt
+    if (at === null || (this.#timer !== null && this.#timer.at <= at)) return
+    if (this.#timer) clearTimeout(this.#timer.handle)
+    const handle = setTimeout(
+      () => {
+        this.#timer = null
+        fireTimers(this.#context)
+        this.#arm()
+      },
+      Math.max(0, at - Date.now()),
+    )
+    this.#timer = { handle, at }
   }
 
   async #carryOut(effect: PoolEffect): Promise<void> {
@@ -79,7 +97,8 @@ export class PoolObject extends DurableObject<Env> {
       await stub(this.env.LINK, effect.node, this.env).dispatch(effect)
     } catch (reason) {
       console.warn(`link of ${effect.node} did not take a dispatch: ${String(reason)}`)
-      this.#commit((context) => unreachable(context, effect))
+      unreachable(this.#context, effect)
+      this.#arm()
     }
   }
 }

@@ -1,91 +1,91 @@
 import { beforeEach, expect, test } from 'vitest'
-import { NodeId, QueueName, SessionId, TenantId } from '../contract/ids.ts'
-import { migrate } from '../storage/migrate.ts'
+import { QueueName, TenantId } from '../contract/ids.ts'
 import { nodeStore } from '../storage/node-store.ts'
-import { fireTimers, join, type PoolContext, type PoolEffect, ready, report, UNSUITABLE_MS } from './pool.ts'
-import { POOL_MIGRATIONS } from './schema.ts'
+import { ACME, BOB, nodeNamed, QUEUE, TestPool } from './fixture.ts'
+import { fireTimers, join, UNSUITABLE_MS } from './pool.ts'
 
-const ACME = TenantId.parse('acme')
-const BOB = TenantId.parse('bob')
-const QUEUE = QueueName.parse('default')
-const at = { node: NodeId.parse('n1'), session: SessionId.parse('session-0000000001') }
-
-let now: number
-let effects: PoolEffect[]
-let pool: PoolContext
+let pool: TestPool
 beforeEach(() => {
-  const store = nodeStore()
-  migrate(store, POOL_MIGRATIONS)
-  now = 1_000_000
-  effects = []
-  pool = { store, now: () => now, unsuitable: new Map(), emit: (effect) => effects.push(effect) }
+  pool = new TestPool(nodeStore())
 })
 
-const announce = (tenant: TenantId, seq: number): void => ready(pool, { tenant, queue: QUEUE, seq })
-const given = (): [string, number][] => effects.splice(0).map(({ tenant, count }) => [tenant, count])
-const enter = (free: number): void => join(pool, { ...at, free, queues: null, tenants: ['*'] })
-/** The link fetched `found` of `count` offers, the lane ran dry, and the node has room for `free` again. */
-const fetched = (tenant: TenantId, seq: number, count: number, found: number, free: number): void =>
-  report(pool, {
-    ...at,
-    free,
-    drained: [{ tenant, queue: QUEUE, seq }],
-    unsuitable: [],
-    unused: [{ tenant, count: count - found }],
-  })
-
 test('what a tenant was given while it was alone is not held against it when another comes', () => {
-  enter(1)
+  pool.enter(1, 1)
   for (let seq = 1; seq <= 50; seq++) {
-    announce(ACME, seq)
-    expect(given()).toEqual([['acme', 1]])
-    fetched(ACME, seq, 1, 1, 1)
+    pool.announce(ACME, seq)
+    expect(pool.given()).toEqual([['acme', 1]])
+    pool.fetched(ACME, seq, 1, 1, 1)
   }
   // No room while both come, so that the choice is between them.
-  report(pool, { ...at, free: 0, drained: [], unsuitable: [] })
-  announce(BOB, 1)
-  announce(ACME, 51)
-  report(pool, { ...at, free: 2, drained: [], unsuitable: [] })
-  expect(given().sort()).toEqual([
+  pool.report(1, 0)
+  pool.announce(BOB, 1)
+  pool.announce(ACME, 51)
+  pool.report(1, 2)
+  expect(pool.given().sort()).toEqual([
     ['acme', 1],
     ['bob', 1],
   ])
 })
 
+test('who comes to a full pool gets the next slot, before the tenant that was served last', () => {
+  pool.enter(1, 3)
+  pool.announce(ACME, 1)
+  pool.given()
+  pool.announce(BOB, 1)
+  pool.report(1, 1)
+  expect(pool.given()).toEqual([['bob', 1]])
+})
+
+test('a tenant that waits keeps its claim when another of its lanes becomes ready', () => {
+  pool.enter(1, 0)
+  pool.announce(ACME, 1)
+  pool.announce(BOB, 1)
+  pool.report(1, 8)
+  expect(pool.given().sort()).toEqual([
+    ['acme', 4],
+    ['bob', 4],
+  ])
+  // Nothing of what Bob was given found a job: he is below his share.
+  pool.report(1, 0, { unused: [{ tenant: BOB, count: 4 }] })
+  pool.announce(BOB, 1, QueueName.parse('another'))
+  pool.report(1, 4)
+  expect(pool.given()).toEqual([['bob', 4]])
+})
+
 test('slots that found no job are not charged', () => {
-  enter(10)
-  announce(ACME, 1)
-  expect(given()).toEqual([['acme', 10]])
-  fetched(ACME, 1, 10, 1, 0)
-  expect(pool.store.all('SELECT tenant, used FROM shares')).toEqual([{ tenant: 'acme', used: 1 }])
+  pool.enter(1, 10)
+  pool.announce(ACME, 1)
+  expect(pool.given()).toEqual([['acme', 10]])
+  pool.fetched(ACME, 1, 10, 1, 0)
+  expect(pool.context.memory.tenants.get(ACME)?.used).toBe(1)
 })
 
 test('a lane with nothing for the node pauses, but a job that was announced meanwhile does not wait for that', () => {
-  enter(4)
-  announce(ACME, 1)
-  given()
+  pool.enter(1, 4)
+  pool.announce(ACME, 1)
+  pool.given()
   const nothing = (seq: number): void =>
-    report(pool, { ...at, free: 4, drained: [], unsuitable: [{ tenant: ACME, queue: QUEUE, seq }], unused: [{ tenant: ACME, count: 4 }] })
+    pool.report(1, 4, { unsuitable: [{ tenant: ACME, queue: QUEUE, seq }], unused: [{ tenant: ACME, count: 4 }] })
   nothing(1)
-  expect(given()).toEqual([])
-  now += UNSUITABLE_MS
-  fireTimers(pool)
-  expect(given()).toEqual([['acme', 4]])
+  expect(pool.given()).toEqual([])
+  expect(pool.context.memory.wakeAt).toBe(pool.now + UNSUITABLE_MS)
+  pool.now += UNSUITABLE_MS
+  fireTimers(pool.context)
+  expect(pool.given()).toEqual([['acme', 4]])
   // The announcement overtakes the report of what was seen before it.
-  announce(ACME, 2)
+  pool.announce(ACME, 2)
   nothing(1)
-  expect(given()).toEqual([['acme', 4]])
+  expect(pool.given()).toEqual([['acme', 4]])
 })
 
 test('thousands of lanes that nobody can serve keep nobody waiting', () => {
   const mallory = TenantId.parse('mallory')
-  pool.store.transaction(() => {
-    for (let n = 0; n < 20_000; n++)
-      pool.store.run('INSERT INTO lanes (tenant, queue, seq, ready, since) VALUES (?, ?, 1, 1, ?)', mallory, `q${n}`, n)
+  pool.context.store.transaction(() => {
+    for (let n = 0; n < 20_000; n++) pool.announce(mallory, 1, QueueName.parse(`q${n}`))
   })
-  announce(ACME, 1)
+  pool.announce(ACME, 1)
   const began = performance.now()
-  join(pool, { ...at, free: 8, queues: [QUEUE], tenants: ['*'] })
-  expect(given()).toEqual([['acme', 8]])
+  join(pool.context, { ...nodeNamed(1), free: 8, queues: [QUEUE], tenants: ['*'] })
+  expect(pool.given()).toEqual([['acme', 8]])
   expect(performance.now() - began).toBeLessThan(2_000)
 })

@@ -12,7 +12,8 @@ import type { LedgerContext } from '../../edge/ledger/context.ts'
 import { jobIds } from '../../edge/ledger/ids.ts'
 import { eventsAfter, findResult, listJobs, lookUp, showJob } from '../../edge/ledger/read.ts'
 import { jobOfAlias, submit } from '../../edge/ledger/submit.ts'
-import { join as joinPool, type PoolContext, type PoolEffect } from '../../edge/pool/pool.ts'
+import { loadPool } from '../../edge/pool/memory.ts'
+import { join as joinPool, type PoolEffect } from '../../edge/pool/pool.ts'
 import { migrate } from '../../edge/storage/migrate.ts'
 import { nodeStore } from '../../edge/storage/node-store.ts'
 import { first, type Store } from '../../edge/storage/store.ts'
@@ -137,11 +138,15 @@ test('a table of version 1 keeps its field ids, and what it appended', () => {
 
 test('a pool of version 1 still gives its waiting lanes to a node that joins', () => {
   const given: PoolEffect[] = []
-  const context: PoolContext = { store: opened('pool'), now: Date.now, emit: (effect) => given.push(effect), unsuitable: new Map() }
+  const store = opened('pool')
+  // Its node left when it was stopped, and the lane was drained: what it would have left behind with a job waiting.
+  expect(store.all('SELECT tenant, queue FROM lanes')).toContainEqual({ tenant: 'acme', queue: 'night' })
+  store.run(`UPDATE lanes SET ready = 1 WHERE queue = 'night'`)
+  const context = { store, memory: loadPool(store), now: Date.now, emit: (effect: PoolEffect) => given.push(effect) }
   const node = NodeId.parse('new-node')
   joinPool(context, { node, session: SessionId.parse('session-0000000009'), free: 4, queues: null, tenants: ['*'] })
-  expect(first(context.store, 'SELECT node FROM nodes WHERE node = ?', node)).toBeDefined()
-  expect(context.store.all('SELECT tenant, queue FROM lanes')).toContainEqual({ tenant: 'acme', queue: 'night' })
+  expect(first(store, 'SELECT node FROM nodes WHERE node = ?', node)).toBeDefined()
+  expect(given).toContainEqual(expect.objectContaining({ tenant: 'acme', queue: 'night' }))
 })
 
 test('a link of version 1 still has its session and tasks', () => {

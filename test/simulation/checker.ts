@@ -257,7 +257,11 @@ const familiesOf = async (world: World, tenant: string, jobs: ReadonlyMap<string
 /** Nothing runs any more, so every slot is free: the pool must know it. */
 export const slots = (world: World, nodes: readonly SimulatedNode[]): string[] => {
   const wrong: string[] = []
-  const pool = world.places.get('POOL main')?.database.all<{ node: string; free: number }>('SELECT node, free FROM nodes') ?? []
+  const place = world.places.get('POOL main')
+  const pool = (place?.instance?.object.rooms?.() ?? place?.database.all('SELECT node, free FROM nodes') ?? []) as {
+    node: string
+    free: number
+  }[]
   for (const node of nodes) {
     if (!node.ready) wrong.push(`slots: ${node.settings.name} is not ready: ${node.describe()}`)
     else if (!node.idle) wrong.push(`slots: ${node.settings.name} still holds work: ${node.describe()}`)
