@@ -2,6 +2,9 @@ import type { JobEvent } from '../contract/events.ts'
 import type { Family, JobId, NodeId, PoolName, QueueName, SessionId, TenantId } from '../contract/ids.ts'
 import type { Lease } from '../contract/node.ts'
 import type { Store } from '../storage/store.ts'
+import { clearTimer, setTimer, setTimerBy } from '../storage/timers.ts'
+
+import type { LedgerMemory } from './memory.ts'
 
 /** What the ledger wants done outside. All of it can be derived again from the database, so losing one is harmless. */
 export type LedgerEffect =
@@ -14,6 +17,7 @@ export type LedgerEffect =
 /** Everything a ledger needs from outside. Pure code takes it as its first argument. */
 export interface LedgerContext {
   store: Store
+  memory: LedgerMemory
   tenant: TenantId
   /** Milliseconds since 1970. */
   now(): number
@@ -27,7 +31,33 @@ export interface LedgerContext {
 /** Runs `body` as one transaction; its effects are let out only when it has committed. */
 export const commit = <T>(context: LedgerContext, body: (inner: LedgerContext) => T): T => {
   const effects: LedgerEffect[] = []
-  const answer = context.store.transaction(() => body({ ...context, emit: (effect) => effects.push(effect) }))
+  context.memory.trim()
+  let answer: T
+  try {
+    answer = context.store.transaction(() => body({ ...context, emit: (effect) => effects.push(effect) }))
+  } catch (reason) {
+    // What memory holds was perhaps changed together with rows that have been rolled back.
+    context.memory.forget()
+    throw reason
+  }
   for (const effect of effects) context.emit(effect)
   return answer
+}
+
+/** Sets the one timer of a kind unless it is set: due for the oldest of what it looks after. */
+export const setOneTimer = (context: LedgerContext, kind: string, due: number): void => {
+  if (context.memory.timers.has(kind)) return
+  setTimerBy(context.store, kind, '', due)
+  context.memory.timers.add(kind)
+}
+
+/** Sets it anew, or with null clears it, when it has fired. */
+export const moveOneTimer = (context: LedgerContext, kind: string, due: number | null): void => {
+  if (due === null) {
+    clearTimer(context.store, kind, '')
+    context.memory.timers.delete(kind)
+  } else {
+    setTimer(context.store, kind, '', due)
+    context.memory.timers.add(kind)
+  }
 }

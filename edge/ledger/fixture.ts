@@ -8,6 +8,7 @@ import type { LedgerContext, LedgerEffect } from './context.ts'
 import type { Completion } from './finish.ts'
 import { jobIds } from './ids.ts'
 import type { Holder, OfferRequest } from './leases.ts'
+import { LedgerMemory } from './memory.ts'
 import { LEDGER_MIGRATIONS } from './schema.ts'
 import type { Submission } from './submit.ts'
 
@@ -22,6 +23,7 @@ export const testLedger = (tenant = 'acme') => {
   const name = TenantId.parse(tenant)
   const context: LedgerContext = {
     store,
+    memory: new LedgerMemory(),
     tenant: name,
     now,
     random,

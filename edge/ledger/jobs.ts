@@ -1,9 +1,9 @@
 import type { JobEvent } from '../contract/events.ts'
-import { JobId } from '../contract/ids.ts'
-import type { JobState } from '../contract/jobs.ts'
+import type { JobId } from '../contract/ids.ts'
+import { isTerminal, type JobState } from '../contract/jobs.ts'
 import { first, type SqlValue } from '../storage/store.ts'
 import type { LedgerContext } from './context.ts'
-import { type InnerState, isEnded, JOB_TABLE, type JobInput, SHOWN, type Verdict } from './states.ts'
+import { type InnerState, JOB_TABLE, type JobInput, SHOWN, type Verdict } from './states.ts'
 
 /** A row of `jobs`. */
 export interface JobRow {
@@ -60,8 +60,36 @@ export interface JobRow {
   schedule: string | null
 }
 
-export const findJob = (context: LedgerContext, id: string): JobRow | undefined =>
-  first<JobRow>(context.store, 'SELECT * FROM jobs WHERE id = ?', id)
+export const findJob = (context: LedgerContext, id: string): JobRow | undefined => {
+  const known = context.memory.jobs.get(id)
+  if (known) return known
+  const row = first<JobRow>(context.store, 'SELECT * FROM jobs WHERE id = ?', id)
+  if (row) context.memory.keep(row)
+  return row
+}
+
+/** Rows that will be changed: the copy in memory where there is one, so that there are never two. */
+export const adopt = (context: LedgerContext, rows: JobRow[]): JobRow[] =>
+  rows.map((row) => {
+    const known = context.memory.jobs.get(row.id)
+    if (!known) context.memory.keep(row)
+    return known ?? row
+  })
+
+/** Jobs by id, in the order asked for; one statement for all that memory does not hold. */
+export const findJobs = (context: LedgerContext, ids: string[]): JobRow[] => {
+  const missing = ids.filter((id) => !context.memory.jobs.has(id))
+  const read = new Map<string, JobRow>()
+  if (missing.length > 0)
+    for (const row of context.store.all<JobRow>(
+      'SELECT * FROM jobs WHERE id IN (SELECT value FROM json_each(?))',
+      JSON.stringify(missing),
+    )) {
+      read.set(row.id, row)
+      context.memory.keep(row)
+    }
+  return ids.flatMap((id) => context.memory.jobs.get(id) ?? read.get(id) ?? [])
+}
 
 const updates = new Map<string, string>()
 const updateQuery = (columns: string[]): string => {
@@ -81,7 +109,32 @@ export const updateJob = (context: LedgerContext, row: JobRow, change: Partial<J
   Object.assign(row, change)
 }
 
-type EventBody = Omit<JobEvent, 'seq' | 'job' | 'type' | 'state' | 'at'>
+export type EventBody = Omit<JobEvent, 'seq' | 'job' | 'type' | 'state' | 'at'>
+
+/** Writes event `seq` of a job, whose row says so already, and lets it out. */
+export const writeEvent = (
+  context: LedgerContext,
+  row: JobRow,
+  seq: number,
+  type: JobEvent['type'],
+  state: InnerState,
+  body: EventBody,
+): void => {
+  const at = context.now()
+  const shown: JobState = SHOWN[state]
+  context.store.run(
+    'INSERT INTO events (job, seq, type, state, at, body) VALUES (?, ?, ?, ?, ?, ?)',
+    row.id,
+    seq,
+    type,
+    shown,
+    at,
+    JSON.stringify(body),
+  )
+  // The row's id was checked when it was made.
+  const event: JobEvent = { seq, job: row.id as JobId, type, state: shown, at: new Date(at).toISOString(), ...body }
+  context.emit({ kind: 'events', job: event.job, events: [event], ended: type === 'state' && isTerminal(shown) })
+}
 
 /** I9: the number is the row's counter plus one, in the transaction that made the change, which may change more of the row. */
 export const addEvent = (
@@ -91,42 +144,56 @@ export const addEvent = (
   body: EventBody,
   change: Partial<JobRow> = {},
 ): void => {
-  const at = context.now()
   updateJob(context, row, { ...change, seq: row.seq + 1 })
-  const state: JobState = SHOWN[row.state]
-  context.store.run(
-    'INSERT INTO events (job, seq, type, state, at, body) VALUES (?, ?, ?, ?, ?, ?)',
-    row.id,
-    row.seq,
-    type,
-    state,
-    at,
-    JSON.stringify(body),
-  )
-  const event: JobEvent = { seq: row.seq, job: JobId.parse(row.id), type, state, at: new Date(at).toISOString(), ...body }
-  context.emit({ kind: 'events', job: event.job, events: [event], ended: type === 'state' && isEnded(row.state) })
+  writeEvent(context, row, row.seq, type, row.state, body)
+}
+
+export interface Step {
+  input: JobInput
+  change: Partial<JobRow>
+  body?: EventBody
 }
 
 /**
- * Applies one input to a job by the table. Writes the row and, where the state shown outside changes, the event.
- * Answers the verdict when the table holds no transition for it. I1 is here: ended states have no way out.
+ * Applies inputs to a job by the table, one after the other. Writes the row once and, for each change of the state that is
+ * shown outside, an event. Answers the verdict of the first input for which the table holds no transition (`ignored` ones
+ * are passed over), with what came before it done. I1 is here: ended states have no way out.
  */
+export const moves = (context: LedgerContext, row: JobRow, steps: Step[]): 'moved' | Verdict => {
+  let { state, seq } = row
+  let change: Partial<JobRow> = {}
+  let verdict: 'moved' | Verdict = 'ignored'
+  const events: { seq: number; state: InnerState; body: EventBody }[] = []
+  for (const { input, change: more, body = {} } of steps) {
+    const next = JOB_TABLE[state][input]
+    if (next === 'ignored') continue
+    if (typeof next === 'string') {
+      verdict = next
+      break
+    }
+    verdict = 'moved'
+    change = { ...change, ...more, state: next.to }
+    if (SHOWN[state] !== SHOWN[next.to]) {
+      seq += 1
+      change.seq = seq
+      if (isTerminal(SHOWN[next.to])) change.finished_at = context.now()
+      events.push({ seq, state: next.to, body })
+    }
+    state = next.to
+  }
+  if (change.state !== undefined) updateJob(context, row, change)
+  for (const event of events) writeEvent(context, row, event.seq, 'state', event.state, event.body)
+  return verdict
+}
+
+/** Applies one input. */
 export const move = (
   context: LedgerContext,
   row: JobRow,
   input: JobInput,
   change: Partial<JobRow>,
   body: EventBody = {},
-): 'moved' | Verdict => {
-  const next = JOB_TABLE[row.state][input]
-  if (typeof next === 'string') return next
-  const before = SHOWN[row.state]
-  const after = SHOWN[next.to]
-  const changed = { ...change, state: next.to, ...(isEnded(next.to) ? { finished_at: context.now() } : {}) }
-  if (before === after) updateJob(context, row, changed)
-  else addEvent(context, row, 'state', body, changed)
-  return 'moved'
-}
+): 'moved' | Verdict => moves(context, row, [{ input, change, body }])
 
 /** I2: only the current attempt, in the session that took it, may speak for a job. */
 export const isHolder = (row: JobRow | undefined, attempt: number, session: string): row is JobRow =>

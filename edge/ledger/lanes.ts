@@ -3,58 +3,111 @@ import { first } from '../storage/store.ts'
 import { clearTimer, setTimer } from '../storage/timers.ts'
 import type { LedgerContext } from './context.ts'
 import { REPEAT_FIRST_MS, REPEAT_LAST_MS } from './limits.ts'
+import type { Lane } from './memory.ts'
 
-interface LaneRow {
-  pool: string
-  queue: string
-  seq: number
-  announced: number
-  acked: number
-}
+/** Announcement numbers set aside at once: one row is written for so many announcements. */
+const NUMBERS = 1_000
 
 const laneRef = (pool: string, queue: string): string => `${pool}/${queue}`
 
-const findLane = (context: LedgerContext, pool: string, queue: string): LaneRow | undefined =>
-  first<LaneRow>(context.store, 'SELECT * FROM lanes WHERE pool = ? AND queue = ?', pool, queue)
+const someWaits = (context: LedgerContext, pool: string, queue: string): boolean =>
+  first(context.store, `SELECT id FROM jobs WHERE state = 'waiting' AND pool = ? AND queue = ? LIMIT 1`, pool, queue) !== undefined
+
+/**
+ * A lane that is known. In a new life of the ledger it is as if nothing had been announced: numbers go on above those set
+ * aside, and a lane in which jobs wait is announced anew, for the pool may never have heard of them.
+ */
+const findLane = (context: LedgerContext, pool: string, queue: string): Lane | undefined => {
+  const ref = laneRef(pool, queue)
+  const known = context.memory.lanes.get(ref)
+  if (known) return known
+  const row = first<{ seq: number }>(context.store, 'SELECT seq FROM lanes WHERE pool = ? AND queue = ?', pool, queue)
+  if (!row) return undefined
+  const lane: Lane = {
+    pool,
+    queue,
+    seq: row.seq,
+    ceiling: row.seq,
+    announced: false,
+    acked: 0,
+    saidAt: 0,
+    timed: false,
+    empty: !someWaits(context, pool, queue),
+  }
+  context.memory.lanes.set(ref, lane)
+  if (!lane.empty) announce(context, lane)
+  return lane
+}
 
 /** How many lanes there are beside this one; 0 when it exists. They stay, for their numbers must go on rising. */
 export const laneCount = (context: LedgerContext, pool: string, queue: string): number =>
   findLane(context, pool, queue) ? 0 : (first<{ n: number }>(context.store, 'SELECT count(*) AS n FROM lanes')?.n ?? 0)
+
+const say = (context: LedgerContext, lane: Lane): void => {
+  lane.saidAt = context.now()
+  context.emit({ kind: 'ready', pool: PoolName.parse(lane.pool), queue: QueueName.parse(lane.queue), seq: lane.seq })
+}
+
+const announce = (context: LedgerContext, lane: Lane): void => {
+  lane.seq += 1
+  lane.announced = true
+  if (lane.seq > lane.ceiling) {
+    lane.ceiling = lane.seq + NUMBERS
+    context.store.run(
+      `INSERT INTO lanes (pool, queue, seq, announced, acked) VALUES (?, ?, ?, 0, 0)
+       ON CONFLICT (pool, queue) DO UPDATE SET seq = excluded.seq`,
+      lane.pool,
+      lane.queue,
+      lane.ceiling,
+    )
+  }
+  // Left to ring by itself when the lane is drained before: set and cleared for every lone job it would cost two rows each.
+  if (!lane.timed) {
+    setTimer(context.store, 'lane', laneRef(lane.pool, lane.queue), context.now() + REPEAT_FIRST_MS)
+    lane.timed = true
+  }
+  say(context, lane)
+}
 
 /**
  * A job waits in this lane: the pool must know. Says it once; while the lane is announced, further jobs cost nothing.
  * Every announcement has a number of its own, because `ready` and `drained` may overtake each other.
  */
 export const laneReady = (context: LedgerContext, pool: string, queue: string): void => {
-  const lane = findLane(context, pool, queue)
-  if (lane?.announced) return
-  const seq = (lane?.seq ?? 0) + 1
-  context.store.run(
-    `INSERT INTO lanes (pool, queue, seq, announced, acked) VALUES (?, ?, ?, 1, 0)
-     ON CONFLICT (pool, queue) DO UPDATE SET seq = excluded.seq, announced = 1`,
-    pool,
-    queue,
-    seq,
-  )
-  setTimer(context.store, 'lane', laneRef(pool, queue), context.now() + REPEAT_FIRST_MS)
-  context.emit({ kind: 'ready', pool: PoolName.parse(pool), queue: QueueName.parse(queue), seq })
+  let lane = findLane(context, pool, queue)
+  if (!lane) {
+    lane = { pool, queue, seq: 0, ceiling: 0, announced: false, acked: 0, saidAt: 0, timed: false, empty: false }
+    context.memory.lanes.set(laneRef(pool, queue), lane)
+  }
+  lane.empty = false
+  if (!lane.announced) announce(context, lane)
+}
+
+/** All lanes that this ledger ever had: at the start of a life those in which jobs wait are announced. */
+export const loadLanes = (context: LedgerContext): void => {
+  for (const { pool, queue } of context.store.all<{ pool: string; queue: string }>('SELECT pool, queue FROM lanes'))
+    findLane(context, pool, queue)
 }
 
 /** The pool has written down announcement `seq`. */
 export const laneAcknowledged = (context: LedgerContext, pool: string, queue: string, seq: number): void => {
-  context.store.run('UPDATE lanes SET acked = max(acked, ?) WHERE pool = ? AND queue = ?', seq, pool, queue)
-  const lane = findLane(context, pool, queue)
-  if (lane && lane.acked >= lane.seq) clearTimer(context.store, 'lane', laneRef(pool, queue))
+  const lane = context.memory.lanes.get(laneRef(pool, queue))
+  if (lane) lane.acked = Math.max(lane.acked, seq)
 }
+
+/** The pool did not answer: the lane's timer may be far off, when it was set for an announcement that was heard. */
+export const laneUnheard = (context: LedgerContext, pool: string, queue: string): void =>
+  setTimer(context.store, 'lane', laneRef(pool, queue), context.now() + REPEAT_FIRST_MS)
+
+/** True when it is known, without a look, that nothing waits in the lane. */
+export const isEmptyLane = (context: LedgerContext, pool: string, queue: string): boolean => findLane(context, pool, queue)?.empty ?? false
 
 /** The last waiting job of the lane was offered: answers the number that the pool must see to forget the lane. */
 export const laneDrained = (context: LedgerContext, pool: string, queue: string): number => {
   const lane = findLane(context, pool, queue)
   if (!lane) return 0
-  if (lane.announced) {
-    context.store.run('UPDATE lanes SET announced = 0, acked = seq WHERE pool = ? AND queue = ?', pool, queue)
-    clearTimer(context.store, 'lane', laneRef(pool, queue))
-  }
+  lane.announced = false
+  lane.empty = true
   return lane.seq
 }
 
@@ -64,19 +117,28 @@ export const laneDrained = (context: LedgerContext, pool: string, queue: string)
  */
 export const laneUnsuited = (context: LedgerContext, pool: string, queue: string, seq: number): void => {
   const lane = findLane(context, pool, queue)
-  if (!lane?.announced || lane.seq !== seq) return
-  context.store.run('UPDATE lanes SET announced = 0, acked = seq WHERE pool = ? AND queue = ?', pool, queue)
-  clearTimer(context.store, 'lane', laneRef(pool, queue))
+  if (lane?.announced && lane.seq === seq) lane.announced = false
 }
 
-/** Repeats an announcement that the pool has not acknowledged; the pause grows with the time it has been waiting. */
+/**
+ * Repeats an announcement: soon and often while the pool has not acknowledged it; and now and then while jobs wait, in
+ * case the pool has lost what it acknowledged.
+ */
 export const repeatLane = (context: LedgerContext, ref: string): void => {
   const slash = ref.indexOf('/')
   const lane = findLane(context, ref.slice(0, slash), ref.slice(slash + 1))
-  if (!lane?.announced || lane.acked >= lane.seq) {
+  if (!lane?.announced) {
+    if (lane) lane.timed = false
     clearTimer(context.store, 'lane', ref)
     return
   }
-  setTimer(context.store, 'lane', ref, context.now() + Math.min(REPEAT_LAST_MS, REPEAT_FIRST_MS * 4))
-  context.emit({ kind: 'ready', pool: PoolName.parse(lane.pool), queue: QueueName.parse(lane.queue), seq: lane.seq })
+  lane.timed = true
+  const now = context.now()
+  const heard = lane.acked >= lane.seq
+  const again = lane.saidAt + (heard ? REPEAT_LAST_MS : REPEAT_FIRST_MS)
+  if (again > now) setTimer(context.store, 'lane', ref, again)
+  else {
+    setTimer(context.store, 'lane', ref, now + (heard ? REPEAT_LAST_MS : REPEAT_FIRST_MS * 4))
+    say(context, lane)
+  }
 }

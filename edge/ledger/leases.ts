@@ -2,9 +2,9 @@ import type { JobId, NodeId, PoolName, QueueName, SessionId } from '../contract/
 import type { Failure, Lease } from '../contract/node.ts'
 import { first } from '../storage/store.ts'
 import { clearTimer, setTimer } from '../storage/timers.ts'
-import type { LedgerContext } from './context.ts'
-import { findJob, isHolder, type JobRow, move } from './jobs.ts'
-import { laneDrained, laneReady, laneUnsuited } from './lanes.ts'
+import { type LedgerContext, moveOneTimer, setOneTimer } from './context.ts'
+import { adopt, findJob, findJobs, isHolder, type JobRow, move, moves, type Step } from './jobs.ts'
+import { isEmptyLane, laneDrained, laneReady, laneUnsuited } from './lanes.ts'
 import { BACKOFF_FIRST_MS, BACKOFF_LAST_MS, MAX_LOST_TRIES, MAX_OFFERS, SESSION_SECONDS } from './limits.ts'
 import { fitting } from './read.ts'
 import { isHeld } from './states.ts'
@@ -48,9 +48,12 @@ export interface OfferAnswer {
 /** Notes that a session holds something here, so that its silence will be noticed. */
 export const touchSession = (context: LedgerContext, holder: Holder): void => {
   const now = context.now()
-  const seen = first<{ renewed_at: number }>(context.store, 'SELECT renewed_at FROM sessions WHERE session = ?', holder.session)
+  const seen =
+    context.memory.sessions.get(holder.session) ??
+    first<{ renewed_at: number }>(context.store, 'SELECT renewed_at FROM sessions WHERE session = ?', holder.session)?.renewed_at
   // A row a minute is enough for a deadline of two and a half.
-  if (seen && seen.renewed_at > now - 60_000) return
+  if (seen !== undefined && seen > now - 60_000) return
+  context.memory.sessions.set(holder.session, now)
   context.store.run(
     'INSERT INTO sessions (session, node, renewed_at) VALUES (?, ?, ?) ON CONFLICT (session) DO UPDATE SET renewed_at = excluded.renewed_at',
     holder.session,
@@ -62,26 +65,13 @@ export const touchSession = (context: LedgerContext, holder: Holder): void => {
 
 /** Offers the oldest waiting jobs of a lane that this node can run. Each offer raises the attempt's number: it is the fence. */
 export const offer = (context: LedgerContext, request: OfferRequest): OfferAnswer => {
-  const { store } = context
+  // Offers that ride on an answer ask often where nothing waits.
+  if (isEmptyLane(context, request.pool, request.queue)) return { offers: [], drained: laneDrained(context, request.pool, request.queue) }
   const acceptBy = context.now() + request.offer_seconds * 1000
-  const select = <R extends object>(columns: string, limit: number): R[] =>
-    store.all<R>(
-      `SELECT ${columns} FROM jobs WHERE state = 'waiting' AND pool = ? AND queue = ? AND task IN (SELECT value FROM json_each(?)) ORDER BY id LIMIT ?`,
-      request.pool,
-      request.queue,
-      JSON.stringify(Object.keys(request.tasks)),
-      limit,
-    )
-  // Many jobs with large arguments would not fit into one answer; a few always do, and are not measured first.
   const want = Math.min(request.want, MAX_OFFERS)
-  const rows =
-    want > FEW_OFFERS
-      ? select<JobRow>('*', fitting(select<{ size: number }>('length(args) AS size', want)))
-      : want > 0
-        ? select<JobRow>('*', want)
-        : []
+  const { jobs, more } = nextWaiting(context, request, want)
   const offers: OfferedJob[] = []
-  for (const row of rows) {
+  for (const row of jobs) {
     const change = {
       attempt: row.attempt + 1,
       node: request.node,
@@ -106,16 +96,44 @@ export const offer = (context: LedgerContext, request: OfferRequest): OfferAnswe
   if (offers.length > 0) {
     touchSession(context, request)
     // One timer for all offers: it fires for the oldest and looks at the rest.
-    if (!first(store, `SELECT due FROM timers WHERE kind = 'offers'`)) setTimer(store, 'offers', '', acceptBy)
+    setOneTimer(context, 'offers', acceptBy)
   }
-  const waits = first(store, `SELECT id FROM jobs WHERE state = 'waiting' AND pool = ? AND queue = ? LIMIT 1`, request.pool, request.queue)
-  if (waits && offers.length === 0 && request.want > 0 && request.seq !== undefined)
-    laneUnsuited(context, request.pool, request.queue, request.seq)
-  return { offers, drained: waits ? null : laneDrained(context, request.pool, request.queue) }
+  if (!more) return { offers, drained: laneDrained(context, request.pool, request.queue) }
+  if (offers.length === 0 && request.want > 0 && request.seq !== undefined) laneUnsuited(context, request.pool, request.queue, request.seq)
+  return { offers, drained: null }
 }
 
-/** So many jobs fit into one message, however large their arguments are (a request's body ends at 1 MiB). */
-const FEW_OFFERS = 16
+interface WaitingRow {
+  id: string
+  task: string
+  size: number
+}
+
+/** The first jobs of a lane that the node can run, as many as it wants and one message carries; `more`: others wait besides. */
+const nextWaiting = (context: LedgerContext, request: OfferRequest, want: number): { jobs: JobRow[]; more: boolean } => {
+  const waiting = (limit: number, where = '', ...values: string[]): WaitingRow[] =>
+    context.store.all<WaitingRow>(
+      `SELECT id, task, length(args) AS size FROM jobs WHERE state = 'waiting' AND pool = ? AND queue = ? ${where}
+       ORDER BY priority DESC, id LIMIT ?`,
+      request.pool,
+      request.queue,
+      ...values,
+      limit,
+    )
+  const first = waiting(want + 1)
+  let suited = first.filter(({ task }) => request.tasks[task] !== undefined)
+  // Jobs that this node cannot run stand before those that it can.
+  if (suited.length < want && first.length > want)
+    suited = waiting(want, 'AND task IN (SELECT value FROM json_each(?))', JSON.stringify(Object.keys(request.tasks)))
+  const taken = suited.slice(0, Math.min(want, fitting(suited)))
+  return {
+    jobs: findJobs(
+      context,
+      taken.map(({ id }) => id),
+    ),
+    more: first.length > taken.length,
+  }
+}
 
 export type LeaseVerdict = 'ok' | 'fenced' | 'cancelled'
 
@@ -126,20 +144,20 @@ export const accept = (context: LedgerContext, holder: Holder, items: { job: Job
   items.map(({ job, attempt, start }) => {
     const row = findJob(context, job)
     if (!isHolder(row, attempt, holder.session)) return verdictFor(row)
-    const verdict = move(context, row, 'accept', { offer_by: null }, { attempt })
-    if (verdict !== 'moved' && verdict !== 'ignored') return verdictFor(row)
-    return start ? begin(context, row) : 'ok'
+    const taken = { input: 'accept', change: { offer_by: null }, body: { attempt } } as const
+    const verdict = moves(context, row, start ? [taken, beginning(context, row)] : [taken])
+    return verdict === 'moved' || verdict === 'ignored' ? 'ok' : verdictFor(row)
   })
 
+/** From here on the attempt burns a try (architecture, section 2: tries). */
+const beginning = (context: LedgerContext, row: JobRow): Step => ({
+  input: 'start',
+  change: { tries: row.tries + 1, started_at: row.started_at ?? context.now() },
+  body: { attempt: row.attempt },
+})
+
 const begin = (context: LedgerContext, row: JobRow): LeaseVerdict => {
-  // From here on the attempt burns a try (architecture, section 2: tries).
-  const verdict = move(
-    context,
-    row,
-    'start',
-    { tries: row.tries + 1, started_at: row.started_at ?? context.now() },
-    { attempt: row.attempt },
-  )
+  const verdict = moves(context, row, [beginning(context, row)])
   return verdict === 'moved' || verdict === 'ignored' ? 'ok' : verdictFor(row)
 }
 
@@ -223,7 +241,8 @@ export const becomeDue = (context: LedgerContext, id: string): void => {
 /** Offers that nobody took in time go back to their lanes. */
 export const lapseOffers = (context: LedgerContext): void => {
   const now = context.now()
-  const rows = context.store.all<JobRow>(
+  const rows = heldWhere(
+    context,
     `SELECT * FROM jobs INDEXED BY jobs_held WHERE state IN ('offered', 'leased', 'running', 'carrying') AND state = 'offered' AND session IS NOT NULL`,
   )
   let next: number | null = null
@@ -232,15 +251,14 @@ export const lapseOffers = (context: LedgerContext): void => {
     if (by > now) next = next === null ? by : Math.min(next, by)
     else if (move(context, row, 'lapse', release) === 'moved') laneReady(context, row.pool, row.queue)
   }
-  if (next === null) clearTimer(context.store, 'offers', '')
-  else setTimer(context.store, 'offers', '', next)
+  moveOneTimer(context, 'offers', next)
 }
 
+const heldWhere = (context: LedgerContext, query: string, ...values: string[]): JobRow[] =>
+  adopt(context, context.store.all<JobRow>(query, ...values))
+
 const heldBy = (context: LedgerContext, session: string): JobRow[] =>
-  context.store.all<JobRow>(
-    `SELECT * FROM jobs WHERE state IN ('offered', 'leased', 'running', 'carrying') AND session = ? ORDER BY id`,
-    session,
-  )
+  heldWhere(context, `SELECT * FROM jobs WHERE state IN ('offered', 'leased', 'running', 'carrying') AND session = ? ORDER BY id`, session)
 
 /** A session is over: everything it held goes back or is tried again. */
 export const endSession = (context: LedgerContext, session: string, reason: string): void => {
@@ -249,6 +267,7 @@ export const endSession = (context: LedgerContext, session: string, reason: stri
       if (move(context, row, 'lapse', release) === 'moved') laneReady(context, row.pool, row.queue)
     } else lose(context, row, { code: 'node_lost', message: reason })
   }
+  context.memory.sessions.delete(session)
   context.store.run('DELETE FROM sessions WHERE session = ?', session)
   clearTimer(context.store, 'session', session)
 }
@@ -291,10 +310,12 @@ export const resumeSession = (context: LedgerContext, holder: Holder, holding: (
 /** Still there: moves the deadline of everything the session holds by one row. */
 export const renewSession = (context: LedgerContext, holder: Holder): boolean => {
   if (heldBy(context, holder.session).length === 0) {
+    context.memory.sessions.delete(holder.session)
     context.store.run('DELETE FROM sessions WHERE session = ?', holder.session)
     clearTimer(context.store, 'session', holder.session)
     return false
   }
+  context.memory.sessions.set(holder.session, context.now())
   context.store.run('UPDATE sessions SET renewed_at = ? WHERE session = ?', context.now(), holder.session)
   setTimer(context.store, 'session', holder.session, context.now() + SESSION_SECONDS * 1000)
   return true

@@ -8,17 +8,18 @@ import type { Failure, Lease } from '../contract/node.ts'
 import type { Env } from '../env.ts'
 import { fault } from '../fault.ts'
 import { manifestKey } from '../identity/manifest-key.ts'
+import { Alarm } from '../storage/alarm.ts'
 import { migrate } from '../storage/migrate.ts'
 import { objectStore } from '../storage/object-store.ts'
 import { first } from '../storage/store.ts'
-import { clearTimer, nextDue } from '../storage/timers.ts'
+import { clearTimer } from '../storage/timers.ts'
 import { archiveResult, purgeResult } from './archive.ts'
 import { commit, type LedgerContext, type LedgerEffect } from './context.ts'
 import { type CancelAnswer, type Completion, cancel, cancelAnswered, cancelSent, complete, fail } from './finish.ts'
 import { Gather } from './gather.ts'
 import { jobIds } from './ids.ts'
 import { findJob } from './jobs.ts'
-import { laneAcknowledged } from './lanes.ts'
+import { laneAcknowledged, laneUnheard, loadLanes } from './lanes.ts'
 import {
   accept,
   endSession,
@@ -33,6 +34,7 @@ import {
   resumeSession,
   start,
 } from './leases.ts'
+import { LedgerMemory } from './memory.ts'
 import { mayPack, recordPack } from './packs.ts'
 import { handOverAgain, type Outcome, publicationOutcome, remove } from './publication.ts'
 import { Publisher } from './publisher.ts'
@@ -59,9 +61,8 @@ export class LedgerObject extends DurableObject<Env> {
   readonly #context: LedgerContext
   readonly #watchers: Watchers
   readonly #live = new Map<string, Liveness>()
-  readonly #acknowledged = new Map<string, number>()
   #liveCount: number
-  #alarmAt: number | null = null
+  readonly #alarm: Alarm
   readonly #submits: Gather<Submission, Submitted>
   readonly #publisher: Publisher
   readonly #waiters = new Waiters()
@@ -79,6 +80,7 @@ export class LedgerObject extends DurableObject<Env> {
     const key = manifestKey(env.SCARAB_SECRET)
     this.#context = {
       store,
+      memory: new LedgerMemory(),
       tenant,
       now,
       random,
@@ -90,8 +92,10 @@ export class LedgerObject extends DurableObject<Env> {
     this.#watchers = new Watchers(state)
     this.#submits = new Gather((batch) => this.#submitAll(batch))
     this.#publisher = new Publisher({ env, context: this.#context, commit: (body) => this.#commit(body), busyAt: () => this.#busyAt })
+    this.#alarm = new Alarm(state.storage, store, (promise) => state.waitUntil(promise))
     handOverAgain(this.#context)
-    this.#arm()
+    commit(this.#context, loadLanes)
+    this.#alarm.rearm()
   }
 
   // ---- clients ---------------------------------------------------------------------------------------------------
@@ -300,14 +304,8 @@ export class LedgerObject extends DurableObject<Env> {
   // ---- time ------------------------------------------------------------------------------------------------------
 
   override async alarm(): Promise<void> {
-    this.#alarmAt = null
-    for (const [ref, seq] of this.#acknowledged) {
-      const slash = ref.indexOf('/')
-      laneAcknowledged(this.#context, ref.slice(0, slash), ref.slice(slash + 1), seq)
-    }
-    this.#acknowledged.clear()
     fireTimers(this.#context)
-    this.#arm()
+    this.#alarm.rearm()
   }
 
   /** The cron's poke: handles what an alarm has missed. */
@@ -315,16 +313,9 @@ export class LedgerObject extends DurableObject<Env> {
     await this.alarm()
   }
 
-  #arm(): void {
-    const due = nextDue(this.#context.store)
-    if (due === null || (this.#alarmAt !== null && this.#alarmAt <= due)) return
-    this.#alarmAt = due
-    this.ctx.waitUntil(this.ctx.storage.setAlarm(due))
-  }
-
   #commit<T>(body: (context: LedgerContext) => T): T {
     const answer = commit(this.#context, body)
-    this.#arm()
+    this.#alarm.arm()
     return answer
   }
 
@@ -360,11 +351,10 @@ export class LedgerObject extends DurableObject<Env> {
   async #tellPool(pool: PoolName, queue: QueueName, seq: number): Promise<void> {
     try {
       await stub(this.env.POOL, pool, this.env).ready({ tenant: this.#context.tenant, queue, seq, pool })
-      // Kept in memory: the row is corrected when its timer fires, not at the price of a commit for every lane.
-      const ref = `${pool}/${queue}`
-      this.#acknowledged.set(ref, Math.max(seq, this.#acknowledged.get(ref) ?? 0))
+      laneAcknowledged(this.#context, pool, queue, seq)
     } catch (reason) {
       console.warn(`pool ${pool} did not take ready ${queue}#${seq}; it is repeated: ${String(reason)}`)
+      this.#commit((context) => laneUnheard(context, pool, queue))
     }
   }
 

@@ -2,8 +2,8 @@ import { Family, JobId } from '../contract/ids.ts'
 import type { PublicationState } from '../contract/jobs.ts'
 import type { Manifest } from '../contract/manifests.ts'
 import { first } from '../storage/store.ts'
-import { clearTimer, setTimer } from '../storage/timers.ts'
-import type { LedgerContext } from './context.ts'
+import { setTimer } from '../storage/timers.ts'
+import { type LedgerContext, moveOneTimer, setOneTimer } from './context.ts'
 import { addEvent, findJob, type JobRow, updateJob } from './jobs.ts'
 import { OUTBOX_BATCH, OUTBOX_BATCH_BYTES, REPEAT_FIRST_MS, REPEAT_LAST_MS } from './limits.ts'
 import { findResult } from './read.ts'
@@ -19,8 +19,7 @@ export const enqueuePublication = (context: LedgerContext, row: JobRow, kind: 'p
     kind,
     context.now(),
   )
-  if (!first(context.store, `SELECT due FROM timers WHERE kind = 'outbox'`))
-    setTimer(context.store, 'outbox', '', context.now() + REPEAT_FIRST_MS)
+  setOneTimer(context, 'outbox', context.now() + REPEAT_FIRST_MS)
   context.emit({ kind: 'outbox', family: Family.parse(row.family) })
 }
 
@@ -63,7 +62,7 @@ export const handedOver = (context: LedgerContext, kind: 'publish' | 'withdraw',
 /** A new life of the ledger: whoever had accepted results may have died with the last one, and sleeps until it is asked. */
 export const handOverAgain = (context: LedgerContext): void => {
   context.store.run('UPDATE outbox SET accepted = 0 WHERE accepted = 1')
-  if (first(context.store, 'SELECT 1 AS waits FROM outbox LIMIT 1')) setTimer(context.store, 'outbox', '', context.now())
+  if (first(context.store, 'SELECT 1 AS waits FROM outbox LIMIT 1')) moveOneTimer(context, 'outbox', context.now())
 }
 
 /** Families with something not yet accepted, or accepted long ago without an outcome (then it is handed over again). */
@@ -71,8 +70,7 @@ export const overdueFamilies = (context: LedgerContext): Family[] => {
   const stale = context.now() - 120_000
   context.store.run('UPDATE outbox SET accepted = 0, at = ? WHERE accepted = 1 AND at < ?', context.now(), stale)
   const left = first<{ n: number }>(context.store, 'SELECT count(*) AS n FROM outbox')?.n ?? 0
-  if (left === 0) clearTimer(context.store, 'outbox', '')
-  else setTimer(context.store, 'outbox', '', context.now() + Math.min(REPEAT_LAST_MS, REPEAT_FIRST_MS * 5))
+  moveOneTimer(context, 'outbox', left === 0 ? null : context.now() + Math.min(REPEAT_LAST_MS, REPEAT_FIRST_MS * 5))
   return context.store
     .all<{ family: string }>('SELECT DISTINCT family FROM outbox WHERE accepted = 0')
     .map(({ family }) => Family.parse(family))

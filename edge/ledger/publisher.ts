@@ -12,7 +12,7 @@ import { handedOver, handover } from './publication.ts'
  */
 const HANDOVER_QUIET_MS = 250
 /** …or when the oldest has waited this long. */
-const HANDOVER_LATEST_MS = 10_000
+const HANDOVER_LATEST_MS = 60_000
 
 export interface PublisherDeps {
   env: Env

@@ -3,9 +3,8 @@ import type { Job } from '../contract/jobs.ts'
 import type { Fault } from '../contract/problems.ts'
 import type { Argument } from '../contract/tasks.ts'
 import { first } from '../storage/store.ts'
-import { setTimer } from '../storage/timers.ts'
-import type { LedgerContext } from './context.ts'
-import { addEvent, findJob, type JobRow } from './jobs.ts'
+import { type LedgerContext, setOneTimer } from './context.ts'
+import { findJob, type JobRow, writeEvent } from './jobs.ts'
 import { laneCount, laneReady } from './lanes.ts'
 import { KEY_SECONDS, MAX_LANES, MAX_LIVE_JOBS } from './limits.ts'
 import { showJob } from './read.ts'
@@ -47,8 +46,9 @@ const isSame = (row: JobRow, wanted: Submission): boolean =>
   row.db === wanted.db &&
   row.engine_hint === wanted.engine_hint
 
-const rememberKey = ({ store, now }: LedgerContext, { idempotency }: Submission, job: string): void => {
+const rememberKey = (context: LedgerContext, { idempotency }: Submission, job: string): void => {
   if (!idempotency) return
+  const { store, now } = context
   store.run(
     'INSERT INTO keys (key, body, job, at) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET body = excluded.body, job = excluded.job, at = excluded.at',
     idempotency.key,
@@ -57,7 +57,7 @@ const rememberKey = ({ store, now }: LedgerContext, { idempotency }: Submission,
     now(),
   )
   // One timer for all keys, due for the oldest: set anew with each, it would never ring while keys keep coming.
-  if (!first(store, `SELECT due FROM timers WHERE kind = 'keys'`)) setTimer(store, 'keys', '', now() + KEY_SECONDS * 1000)
+  setOneTimer(context, 'keys', now() + KEY_SECONDS * 1000)
 }
 
 /**
@@ -167,7 +167,7 @@ export const submit = (context: LedgerContext, wanted: Submission, live: number)
   }
   store.run(
     `INSERT INTO jobs (id, alias, task, args, queue, pool, db, engine_hint, family, run_date, max_runtime_seconds, state, publication,
-       attempt, tries, seq, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', 'none', 0, 0, 0, ?)`,
+       attempt, tries, seq, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', 'none', 0, 0, 1, ?)`,
     id,
     row.alias,
     row.task,
@@ -181,8 +181,8 @@ export const submit = (context: LedgerContext, wanted: Submission, live: number)
     row.max_runtime_seconds,
     now,
   )
-  row.seq = 0
-  addEvent(context, row, 'state', {})
+  context.memory.keep(row)
+  writeEvent(context, row, 1, 'state', row.state, {})
   rememberKey(context, wanted, id)
   laneReady(context, row.pool, row.queue)
   return { ok: true, job: showJob(row), created: true }

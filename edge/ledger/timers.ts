@@ -1,5 +1,5 @@
-import { clearTimer, dueTimers, setTimer } from '../storage/timers.ts'
-import { commit, type LedgerContext } from './context.ts'
+import { dueTimers, setTimer } from '../storage/timers.ts'
+import { commit, type LedgerContext, moveOneTimer } from './context.ts'
 import { cancelOverdue } from './finish.ts'
 import { repeatLane } from './lanes.ts'
 import { becomeDue, endSession, lapseOffers } from './leases.ts'
@@ -23,8 +23,7 @@ const FIRE: Record<LedgerTimer, (context: LedgerContext, ref: string) => void> =
   keys: (context) => {
     context.store.run('DELETE FROM keys WHERE at <= ?', context.now() - KEY_SECONDS * 1000)
     const oldest = context.store.all<{ at: number | null }>('SELECT min(at) AS at FROM keys')[0]?.at ?? null
-    if (oldest === null) clearTimer(context.store, 'keys', '')
-    else setTimer(context.store, 'keys', '', oldest + KEY_SECONDS * 1000)
+    moveOneTimer(context, 'keys', oldest === null ? null : oldest + KEY_SECONDS * 1000)
   },
   purge: (context, ref) => {
     // Cleared by whoever purged; until then it comes back.

@@ -13,6 +13,7 @@ import { clearTimer, setTimer } from '../storage/timers.ts'
 import type { LinkMemory } from './offers.ts'
 import type { LinkContext } from './ports.ts'
 import {
+  changeSession,
   currentSession,
   endSession,
   holderOf,
@@ -46,14 +47,15 @@ export const hello = async (
   if (before && before.session !== message.session) {
     // From here on nothing is offered to it: what it never hears of would wait until the offer lapses.
     context.store.transaction(() => {
-      context.store.run('UPDATE session SET connected = 0')
+      changeSession(context, 'UPDATE session SET connected = 0')
       setTimer(context.store, 'grace', before.session, context.now() + GRACE_SECONDS * 1000)
     })
     await endSession(context, before, 'The node was started anew.')
     if (memory.hellos !== turn) return
   }
   context.store.transaction(() => {
-    context.store.run(
+    changeSession(
+      context,
       `INSERT INTO session (one, session, node, pool, tenants, queues, connected, ride) VALUES (1, ?, ?, ?, ?, ?, 1, 0)
        ON CONFLICT (one) DO UPDATE SET session = excluded.session, node = excluded.node, pool = excluded.pool,
          tenants = excluded.tenants, queues = excluded.queues, connected = 1`,
@@ -133,6 +135,7 @@ export const announce = async (
   })
   part.first = message.last
   memory.tasks = null
+  memory.rows.clear()
   memory.schemas.clear()
   context.send({ type: 'announced', re: message.re, accepted: outcome.accepted, refused: outcome.refused })
 }

@@ -6,7 +6,7 @@ import { migrate } from '../storage/migrate.ts'
 import { nodeStore } from '../storage/node-store.ts'
 import { receive } from './messages.ts'
 import { dispatch, joinPool, type LinkMemory, newMemory, reportTo } from './offers.ts'
-import type { LedgerPort, LinkContext } from './ports.ts'
+import { type LedgerPort, type LinkContext, newCache } from './ports.ts'
 import { LINK_MIGRATIONS } from './schema.ts'
 import { currentSession, endSession, type NodeBounds, rememberLedger, socketLost } from './session.ts'
 
@@ -59,6 +59,7 @@ beforeEach(() => {
     )
   context = {
     store,
+    cache: newCache(),
     now: () => 1_000_000,
     ledger: () => port('ledger') as LedgerPort,
     pool: () => port('pool') as ReturnType<LinkContext['pool']>,

@@ -6,7 +6,7 @@ import { migrate } from '../storage/migrate.ts'
 import { nodeStore } from '../storage/node-store.ts'
 import { receive } from './messages.ts'
 import { newMemory } from './offers.ts'
-import type { LedgerPort, LinkContext, PoolPort } from './ports.ts'
+import { type LedgerPort, type LinkContext, newCache, type PoolPort } from './ports.ts'
 import { LINK_MIGRATIONS } from './schema.ts'
 
 const SESSION = SessionId.parse('session-0000000001')
@@ -29,6 +29,7 @@ const bench = (ledger: Partial<LedgerPort>) => {
   }
   const context: LinkContext = {
     store,
+    cache: newCache(),
     now: () => 1_000,
     ledger: () => ledger as LedgerPort,
     pool: () => pool,

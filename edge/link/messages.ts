@@ -111,7 +111,11 @@ const finish = async (
       const prepared = await prepare(context, memory, row, tenant, next.offers)
       offers.push(...prepared)
       room -= prepared.length
-      if (next.drained !== null) drained.push({ tenant, queue: ride.queue, seq: next.drained })
+      const lane = `${tenant} ${ride.queue}`
+      if (next.drained !== null && next.drained > (memory.drained.get(lane) ?? -1)) {
+        drained.push({ tenant, queue: ride.queue, seq: next.drained })
+        memory.drained.set(lane, next.drained)
+      }
     }
     return answers
   })

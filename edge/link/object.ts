@@ -4,13 +4,14 @@ import { stub } from '../addressing.ts'
 import type { QueueName, SessionId, TenantId } from '../contract/ids.ts'
 import { FromNode, type Lease, PING_SECONDS, type Sliced, type SliceMessage, type ToNode } from '../contract/node.ts'
 import type { Env } from '../env.ts'
+import { Alarm } from '../storage/alarm.ts'
 import { migrate } from '../storage/migrate.ts'
 import { objectStore } from '../storage/object-store.ts'
-import { clearTimer, dueTimers, nextDue, setTimer } from '../storage/timers.ts'
+import { clearTimer, dueTimers, setTimer } from '../storage/timers.ts'
 import { type Conversation, receive } from './messages.ts'
 import { r2Objects } from './objects.ts'
 import { dispatch, joinPool, type Kept, keep, type LinkMemory, newMemory, restore } from './offers.ts'
-import type { LedgerPort, LinkContext, PoolPort, TablePort } from './ports.ts'
+import { type LedgerPort, type LinkContext, newCache, type PoolPort, type TablePort } from './ports.ts'
 import { LINK_MIGRATIONS } from './schema.ts'
 import { currentSession, endSession, type NodeBounds, RENEW_MS, renew, servesTenant, socketLost } from './session.ts'
 
@@ -45,16 +46,19 @@ export class LinkObject extends DurableObject<Env> {
    * answer must not be taken for another question's (I6).
    */
   #nextRe = randomStart()
-  #alarmAt: number | null = null
+  readonly #alarm: Alarm
 
   constructor(state: DurableObjectState, env: Env) {
     super(state, env)
     const store = objectStore(state.storage)
     migrate(store, LINK_MIGRATIONS)
+    this.#alarm = new Alarm(state.storage, store, (promise) => state.waitUntil(promise))
+    this.#alarm.rearm()
     state.setWebSocketAutoResponse(new WebSocketRequestResponsePair('ping', 'pong'))
     // The stubs have exactly the ports' methods; RPC wraps every return value in a promise, which the ports already say.
     this.#context = {
       store,
+      cache: newCache(),
       now: () => Date.now(),
       ledger: (tenant) => stub(env.LEDGER, tenant, env) as unknown as LedgerPort,
       pool: (name) => stub(env.POOL, name, env) as unknown as PoolPort,
@@ -73,7 +77,7 @@ export class LinkObject extends DurableObject<Env> {
     if (row?.connected && state.getWebSockets().length === 0) {
       state.blockConcurrencyWhile(async () => {
         await socketLost(this.#context).catch(() => undefined)
-        this.#arm()
+        this.#alarm.arm()
       })
     }
     // Woken from hibernation: the socket has carried what was in memory.
@@ -97,7 +101,7 @@ export class LinkObject extends DurableObject<Env> {
     } satisfies Attachment)
     // The earliest end of all sockets counts, not that of the newest.
     this.#hangUpExpired(Date.now())
-    this.#arm()
+    this.#alarm.arm()
     return new Response(null, { status: 101, webSocket: client, headers: { 'sec-websocket-protocol': 'scarab.node.v1' } })
   }
 
@@ -156,7 +160,7 @@ export class LinkObject extends DurableObject<Env> {
       this.#bye(socket, 'unavailable', 'a part of the edge did not answer: come back and repeat the message', true)
     } finally {
       this.#save()
-      this.#arm()
+      this.#alarm.arm()
     }
   }
 
@@ -181,7 +185,7 @@ export class LinkObject extends DurableObject<Env> {
       .getWebSockets()
       .some((other) => other !== socket && (other.deserializeAttachment() as Attachment).session === session)
     if (row && session === row.session && !others) await socketLost(this.#context)
-    this.#arm()
+    this.#alarm.arm()
   }
 
   // ---- calls of other objects ------------------------------------------------------------------------------------
@@ -255,7 +259,6 @@ export class LinkObject extends DurableObject<Env> {
   // ---- time ------------------------------------------------------------------------------------------------------
 
   override async alarm(): Promise<void> {
-    this.#alarmAt = null
     const { store } = this.#context
     const now = Date.now()
     for (const { kind, ref } of dueTimers<'grace' | 'renew' | 'token'>(store, now, 10)) {
@@ -274,7 +277,7 @@ export class LinkObject extends DurableObject<Env> {
         }
       } else await this.#renew(now)
     }
-    this.#arm()
+    this.#alarm.rearm()
   }
 
   async #renew(now: number): Promise<void> {
@@ -309,13 +312,6 @@ export class LinkObject extends DurableObject<Env> {
   /** The cron's poke. */
   async sweep(): Promise<void> {
     await this.alarm()
-  }
-
-  #arm(): void {
-    const due = nextDue(this.#context.store)
-    if (due === null || (this.#alarmAt !== null && this.#alarmAt <= due)) return
-    this.#alarmAt = due
-    this.ctx.waitUntil(this.ctx.storage.setAlarm(due))
   }
 
   // ---- the socket ------------------------------------------------------------------------------------------------

@@ -30,6 +30,16 @@ export interface LinkMemory {
   /** Answers of `ensureSchema` by tenant and task hash. */
   schemas: Map<string, SchemaOutcome>
   tasks: Record<string, string> | null
+  /** Rows of the tasks announced, as far as they were asked for. */
+  rows: Map<string, TaskRow>
+  /** Of each lane the last announcement that offers riding on an answer found to be over: told once, not with every answer. */
+  drained: Map<string, number>
+}
+
+interface TaskRow {
+  hash: string
+  columns: string | null
+  partition_by: string | null
 }
 
 export const newMemory = (): LinkMemory => ({
@@ -44,6 +54,8 @@ export const newMemory = (): LinkMemory => ({
   lanes: new Map(),
   schemas: new Map(),
   tasks: null,
+  rows: new Map(),
+  drained: new Map(),
 })
 
 /** The part that must survive an eviction of the object while its socket lives. */
@@ -99,12 +111,11 @@ export const offerRequest = (context: LinkContext, memory: LinkMemory, row: Sess
 
 /** The schema under which a task's result will be kept for a tenant: judged once, at the first offer (architecture, section 3, step 4). */
 const schemaFor = async (context: LinkContext, memory: LinkMemory, tenant: TenantId, job: OfferedJob): Promise<SchemaOutcome | null> => {
-  const task = first<{ hash: string; columns: string | null; partition_by: string | null }>(
-    context.store,
-    'SELECT hash, columns, partition_by FROM tasks WHERE name = ?',
-    job.task,
-  )
-  if (!task || task.columns === null) return null
+  const task =
+    memory.rows.get(job.task) ?? first<TaskRow>(context.store, 'SELECT hash, columns, partition_by FROM tasks WHERE name = ?', job.task)
+  if (!task) return null
+  memory.rows.set(job.task, task)
+  if (task.columns === null) return null
   const key = `${tenant} ${job.family} ${task.hash}`
   const known = memory.schemas.get(key)
   if (known) return known

@@ -7,6 +7,7 @@ import type { Completion } from '../ledger/finish.ts'
 import type { Holder, LeaseVerdict, OfferAnswer, OfferRequest } from '../ledger/leases.ts'
 import type { LinkReport } from '../pool/pool.ts'
 import type { Store } from '../storage/store.ts'
+import type { SessionRow } from './session.ts'
 
 /** The ledger as a link sees it: every answer may fail to arrive, every call may arrive twice. */
 export interface LedgerPort {
@@ -85,8 +86,22 @@ export interface ObjectsPort {
   ): Promise<string | null>
 }
 
+/**
+ * What a link keeps of its own database in memory. A cache only: nobody else writes into it. Rows are replaced, never
+ * changed, for whoever waits for an answer goes on with the row it began with.
+ */
+export interface LinkCache {
+  /** Undefined: not read yet. */
+  session: SessionRow | null | undefined
+  /** Tenants that are known to stand in `ledgers`. */
+  ledgers: Set<TenantId>
+}
+
+export const newCache = (): LinkCache => ({ session: undefined, ledgers: new Set() })
+
 export interface LinkContext {
   store: Store
+  cache: LinkCache
   now(): number
   ledger(tenant: TenantId): LedgerPort
   pool(name: string): PoolPort

@@ -1,7 +1,7 @@
 import type { NodeId, PoolName, QueueName, SessionId, TenantId } from '../contract/ids.ts'
 import { GRACE_SECONDS } from '../contract/node.ts'
 import type { Holder } from '../ledger/leases.ts'
-import { first } from '../storage/store.ts'
+import { first, type SqlValue } from '../storage/store.ts'
 import { clearTimer, setTimer } from '../storage/timers.ts'
 import type { LinkContext } from './ports.ts'
 
@@ -26,7 +26,17 @@ export interface SessionRow {
 /** A renewal a minute for each ledger that holds something of this session. */
 export const RENEW_MS = 60_000
 
-export const currentSession = (context: LinkContext): SessionRow | undefined => first<SessionRow>(context.store, 'SELECT * FROM session')
+export const currentSession = (context: LinkContext): SessionRow | undefined => {
+  const { cache } = context
+  if (cache.session === undefined) cache.session = first<SessionRow>(context.store, 'SELECT * FROM session') ?? null
+  return cache.session ?? undefined
+}
+
+/** The only way to write the session's row. */
+export const changeSession = (context: LinkContext, query: string, ...values: SqlValue[]): void => {
+  context.cache.session = undefined
+  context.store.run(query, ...values)
+}
 
 export const holderOf = (row: SessionRow): Holder => ({ node: row.node, session: row.session })
 
@@ -38,7 +48,14 @@ export const servesTenant = (row: SessionRow, tenant: string): boolean => {
 }
 
 export const rememberLedger = (context: LinkContext, tenant: TenantId): void => {
+  if (context.cache.ledgers.has(tenant)) return
   context.store.run('INSERT OR IGNORE INTO ledgers (tenant) VALUES (?)', tenant)
+  context.cache.ledgers.add(tenant)
+}
+
+const forgetLedger = (context: LinkContext, tenant: TenantId): void => {
+  context.cache.ledgers.delete(tenant)
+  context.store.run('DELETE FROM ledgers WHERE tenant = ?', tenant)
 }
 
 export const knownLedgers = (context: LinkContext): TenantId[] =>
@@ -49,7 +66,7 @@ export const socketLost = async (context: LinkContext): Promise<void> => {
   const row = currentSession(context)
   if (!row) return
   context.store.transaction(() => {
-    context.store.run('UPDATE session SET connected = 0')
+    changeSession(context, 'UPDATE session SET connected = 0')
     if (!first(context.store, `SELECT due FROM timers WHERE kind = 'grace'`))
       setTimer(context.store, 'grace', row.session, context.now() + GRACE_SECONDS * 1000)
   })
@@ -70,14 +87,14 @@ export const endSession = async (
   for (const tenant of knownLedgers(context)) {
     await context.ledger(tenant).endSession(row.session, reason)
     if (returned()) return
-    context.store.run('DELETE FROM ledgers WHERE tenant = ?', tenant)
+    forgetLedger(context, tenant)
   }
   await context.directory.gone(row.node, row.session)
   if (returned()) return
   await context.pool(row.pool).leave(row.node, row.session)
   if (returned()) return
   context.store.transaction(() => {
-    context.store.run('DELETE FROM session WHERE session = ?', row.session)
+    changeSession(context, 'DELETE FROM session WHERE session = ?', row.session)
     clearTimer(context.store, 'grace', row.session)
     clearTimer(context.store, 'renew', row.session)
   })
@@ -86,7 +103,7 @@ export const endSession = async (
 /** Tells the ledgers that the session lives; forgets those in which it holds nothing. One that does not answer keeps no other waiting. */
 export const renew = async (context: LinkContext, row: SessionRow): Promise<void> => {
   const one = async (tenant: TenantId): Promise<void> => {
-    if (!(await context.ledger(tenant).renew(holderOf(row)))) context.store.run('DELETE FROM ledgers WHERE tenant = ?', tenant)
+    if (!(await context.ledger(tenant).renew(holderOf(row)))) forgetLedger(context, tenant)
   }
   for (const outcome of await Promise.allSettled(knownLedgers(context).map(one)))
     if (outcome.status === 'rejected') console.warn(`a ledger did not take the renewal of ${row.node}: ${String(outcome.reason)}`)

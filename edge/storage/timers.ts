@@ -15,6 +15,21 @@ export interface Timer<Kind extends string = string> {
   due: number
 }
 
+/** The least `due` that was set in a database and not asked for since. */
+const earliest = new WeakMap<Store, number>()
+
+const noteDue = (store: Store, due: number): void => {
+  const known = earliest.get(store)
+  if (known === undefined || due < known) earliest.set(store, due)
+}
+
+/** The earliest timer set since the last call, or null. One that was rolled back or cleared meanwhile may be among them. */
+export const earliestSet = (store: Store): number | null => {
+  const due = earliest.get(store) ?? null
+  earliest.delete(store)
+  return due
+}
+
 export const setTimer = (store: Store, kind: string, ref: string, due: number): void => {
   store.run(
     'INSERT INTO timers (kind, ref, due) VALUES (?, ?, ?) ON CONFLICT (kind, ref) DO UPDATE SET due = excluded.due',
@@ -22,6 +37,18 @@ export const setTimer = (store: Store, kind: string, ref: string, due: number): 
     ref,
     Math.ceil(due),
   )
+  noteDue(store, Math.ceil(due))
+}
+
+/** Sets a timer, or leaves it where it is when it is due earlier. */
+export const setTimerBy = (store: Store, kind: string, ref: string, due: number): void => {
+  store.run(
+    'INSERT INTO timers (kind, ref, due) VALUES (?, ?, ?) ON CONFLICT (kind, ref) DO UPDATE SET due = min(due, excluded.due)',
+    kind,
+    ref,
+    Math.ceil(due),
+  )
+  noteDue(store, Math.ceil(due))
 }
 
 export const clearTimer = (store: Store, kind: string, ref: string): void => {

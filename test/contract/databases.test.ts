@@ -10,6 +10,7 @@ import { tasks } from '../../edge/directory/catalogue.ts'
 import { lists } from '../../edge/directory/tenants.ts'
 import type { LedgerContext } from '../../edge/ledger/context.ts'
 import { jobIds } from '../../edge/ledger/ids.ts'
+import { LedgerMemory } from '../../edge/ledger/memory.ts'
 import { eventsAfter, findResult, listJobs, lookUp, showJob } from '../../edge/ledger/read.ts'
 import { jobOfAlias, submit } from '../../edge/ledger/submit.ts'
 import { loadPool } from '../../edge/pool/memory.ts'
@@ -57,7 +58,16 @@ const ledgerOf = (store: Store): LedgerContext => {
   const random = (count: number): Uint8Array => new Uint8Array(count)
   const last = JobId.parse(first<{ id: string }>(store, 'SELECT max(id) AS id FROM jobs')?.id)
   const now = (): number => Date.UTC(2030, 0, 1)
-  return { store, tenant: acme, now, random, newJobId: jobIds(acme, last, now, random), sign: () => '', emit: () => undefined }
+  return {
+    store,
+    memory: new LedgerMemory(),
+    tenant: acme,
+    now,
+    random,
+    newJobId: jobIds(acme, last, now, random),
+    sign: () => '',
+    emit: () => undefined,
+  }
 }
 
 test('a ledger of version 1 still has its jobs, events, results, aliases and idempotency keys', () => {
