@@ -1,4 +1,4 @@
-import { deepStrictEqual, match } from 'node:assert/strict'
+import { deepStrictEqual, match, rejects } from 'node:assert/strict'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -7,11 +7,12 @@ import type { Job } from '../../edge/contract/jobs.ts'
 import { ROOT } from '../../edge/embedded/runtimes.mjs'
 import { type System, startSystem } from '../../edge/embedded/system.ts'
 import { type Client, client } from '../e2e/support/client.ts'
+import { type DuckDbReader, openDuckDb, type Rows } from './duckdb.ts'
 import { openPyIceberg, type PyIceberg } from './pyiceberg.ts'
 
 /**
- * `npm run test:peers`: PyIceberg, which knows nothing of us, reads families of a running system through `/iceberg/v1`
- * with the credentials that it is given there, and must find exactly the jobs' rows.
+ * `npm run test:peers`: PyIceberg and DuckDB's Iceberg reader, which know nothing of us, read families of a running system
+ * through `/iceberg/v1` with the credentials that they are given there, and must find exactly the jobs' rows.
  */
 
 const FLIGHTS = join(ROOT, 'node_modules/vega-datasets/data/flights-3m.parquet')
@@ -63,6 +64,55 @@ const done = async (asker: Client, task: string, args?: unknown): Promise<Job> =
 }
 
 const pairsOf = (count: number): { rows: number; sum: string } => ({ rows: count, sum: String((count * (count - 1)) / 2) })
+
+/** What DuckDB reads must be what PyIceberg has read. Asked after it, on the tables that it left. */
+const checkDuckDb = async (system: System, peer: PyIceberg, duckdb: DuckDbReader): Promise<void> => {
+  const uri = `${system.origin}/iceberg`
+  const tokens = { acme: await system.token('acme'), globex: await system.token('globex') }
+  const ask = (sql: string, tenant: keyof typeof tokens = 'acme'): Promise<Rows> => duckdb.ask(sql, { uri, token: tokens[tenant], tenant })
+  const perJob = async (table: string, sum: string): Promise<z.infer<typeof Jobs>> => {
+    const rows = await ask(`SELECT job_id, count(*), sum(${sum}) FROM lake.${table} GROUP BY job_id`)
+    return Object.fromEntries(rows.map(([job, count, total]) => [String(job), { rows: Number(count), sum: total ?? null }]))
+  }
+  const theirs = async (table: string, sum: string): Promise<z.infer<typeof Reading>> =>
+    Reading.parse(await peer.ask({ uri, token: tokens.acme, ask: 'read', table, sum }))
+
+  for (const [table, sum] of [
+    ['reports.pairs', 'n'],
+    ['reports.flights', 'miles'],
+    ['shop.orders', 'total'],
+  ] as const)
+    await check(`DuckDB reads of ${table}, after deletions and growth, what PyIceberg reads`, async () => {
+      const { jobs, nulls, columns } = await theirs(table, sum)
+      deepStrictEqual(await perJob(table, sum), jobs)
+      const counts = columns.map(([, name]) => `count(*) - count("${name}")`)
+      const [found] = await ask(`SELECT ${counts.join(', ')} FROM lake.${table}`)
+      deepStrictEqual(
+        found,
+        columns.map(([, name]) => String(nulls[name])),
+      )
+    })
+
+  await check('DuckDB finds one job by its id, with exact values', async () => {
+    const [[job = null] = []] = await ask('SELECT min(job_id) FROM lake.reports.pairs')
+    const sql = `SELECT count(*), min(share), max(share), max(label) FROM lake.reports.pairs WHERE job_id = '${job}'`
+    deepStrictEqual(await ask(sql), [['25', '0.0000', '8.0000', 'pair 9']])
+  })
+
+  await check('DuckDB sees its tenant’s families and no other, and writes nothing', async () => {
+    const names = "SELECT schema_name || '.' || table_name FROM duckdb_tables() WHERE database_name = 'lake' ORDER BY 1"
+    deepStrictEqual((await ask(names)).flat(), ['reports.flights', 'reports.pairs', 'shop.orders'])
+    deepStrictEqual((await ask(names, 'globex')).flat(), ['reports.pairs'])
+    await rejects(ask('SELECT * FROM lake.shop.orders', 'globex'), /does not exist|not found|404/i)
+    const writes = [
+      'INSERT INTO lake.shop.orders (id, total) VALUES (1, 2)',
+      'DELETE FROM lake.shop.orders',
+      'CREATE TABLE lake.shop.mine (a INT)',
+    ]
+    for (const sql of writes) await rejects(ask(sql), /403|Forbidden|405|not supported|not permitted|denied/i, sql)
+    deepStrictEqual(await ask('SELECT count(*) FROM lake.shop.orders'), [['5']])
+  })
+}
 
 const checkAll = async (system: System, peer: PyIceberg): Promise<void> => {
   const uri = `${system.origin}/iceberg`
@@ -171,7 +221,8 @@ const folder = mkdtempSync(join(tmpdir(), 'scarab-peers-'))
 let system: System | null = null
 try {
   const peer = await openPyIceberg(join(ROOT, '.cache/peers'), join(import.meta.dirname, 'reader.py'), say)
-  say(`peer: ${peer.versions}`)
+  const duckdb = await openDuckDb(join(ROOT, '.cache/peers'), say)
+  for (const { versions } of [peer, duckdb]) say(`peer: ${versions}`)
   const tasks = join(folder, 'tasks')
   mkdirSync(tasks)
   for (const [name, text] of Object.entries(TASKS)) writeFileSync(join(tasks, name), text)
@@ -180,6 +231,7 @@ try {
   system = await startSystem({ state: join(folder, 'state'), tasks: [tasks], config, drainSeconds: 1, page: false })
   await system.ready()
   await checkAll(system, peer)
+  await checkDuckDb(system, peer, duckdb)
 } catch (fault) {
   failed += 1
   say(`the peers could not be asked: ${fault instanceof Error ? fault.message : String(fault)}`)
