@@ -4,30 +4,38 @@ import { SubmitOptions } from './jobs.ts'
 
 /** What happens with runs that were due while nobody could start them: none of them, the latest one, or each (at most 100). */
 export const MissedPolicy = z.enum(['skip', 'latest', 'all'])
+export type MissedPolicy = z.infer<typeof MissedPolicy>
 /** What happens when a run is due while the one before has not ended: leave it out, let it wait for that one, run beside it, or cancel the older. */
 export const OverlapPolicy = z.enum(['skip', 'queue', 'allow', 'cancel'])
+export type OverlapPolicy = z.infer<typeof OverlapPolicy>
 
+/** Where the task has a `schedule` line, what is absent is taken from it, as it is now. */
 export const ScheduleBody = SubmitOptions.extend({
   task: TaskName,
   /** Five fields (minute, hour, day of month, month, day of week), or @hourly, @daily, @weekly, @monthly, @yearly. */
-  cron: z.string().min(1).max(200),
-  /** IANA time zone. */
-  tz: z.string().min(1).max(64).default('UTC'),
-  missed: MissedPolicy.default('latest'),
-  overlap: OverlapPolicy.default('skip'),
+  cron: z.string().min(1).max(200).optional(),
+  /** IANA time zone; UTC when nobody says one. */
+  tz: z.string().min(1).max(64).optional(),
+  /** `latest` when nobody says. */
+  missed: MissedPolicy.optional(),
+  /** `skip` when nobody says. */
+  overlap: OverlapPolicy.optional(),
 })
 export type ScheduleBody = z.infer<typeof ScheduleBody>
 
-export const Schedule = ScheduleBody.extend({
+export const Schedule = ScheduleBody.required({ cron: true, tz: true, missed: true, overlap: true }).extend({
   id: ScheduleId,
   /** `api`, or `file` for a `-- schedule:` line of the task. */
   source: z.enum(['api', 'file']),
+  /** Null: it will never be due again. */
   next_at: Instant.nullable(),
+  /** When the last run was due that was started, and its job. */
   last_at: Instant.nullable(),
   last_job: JobId.nullable(),
-  /** Runs that were left out by a policy, and why the last one was. */
+  /** Runs that were left out (by a policy, or because they could not be submitted), and why the last one was. */
   skipped: z.int().min(0),
   notice: z.string().nullable(),
   created_at: Instant,
+  links: z.record(z.string(), z.string()).optional(),
 })
 export type Schedule = z.infer<typeof Schedule>

@@ -1,5 +1,7 @@
-/** A lost node or connection is tried again this often, then the job fails. */
-export const MAX_LOST_TRIES = 10
+/** A job whose node, connection or engine is lost or overloaded is tried again this often, unless its task or submit says otherwise. */
+export const DEFAULT_RETRIES = 10
+/** The same, for what still asks by this name. */
+export const MAX_LOST_TRIES = DEFAULT_RETRIES
 /** Back-off after a loss: doubles from the first to the last value. */
 export const BACKOFF_FIRST_MS = 1_000
 export const BACKOFF_LAST_MS = 30_000
@@ -34,3 +36,13 @@ export const MAX_ARGS_BYTES = 4 * 1024 * 1024
 export const MAX_OFFERS = 500
 /** An upload of a pack may be asked for this long after completion. */
 export const PACK_SECONDS = 15 * 60
+/** Schedules of one tenant. */
+export const MAX_SCHEDULES = 1_000
+/** What a schedule may say, as JSON with its arguments. */
+export const MAX_SCHEDULE_BYTES = 64 * 1024
+/** A run that is later than this was missed: the sweep pokes every ledger within two minutes of a fail-over. */
+export const MISSED_SECONDS = 120
+/** Missed runs that are made up for at once, at most. */
+export const MAX_MISSED_RUNS = 100
+/** Runs of one schedule that wait for the one before, at most. */
+export const MAX_QUEUED_RUNS = 100
