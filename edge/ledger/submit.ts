@@ -46,7 +46,13 @@ const isSame = (row: JobRow, wanted: Submission): boolean =>
   row.db === wanted.db &&
   row.engine_hint === wanted.engine_hint
 
-const rememberKey = (context: LedgerContext, { idempotency }: Submission, job: string): void => {
+/** What an idempotency key was used for within the time that it is kept: the hash of the body, and the id that it made. */
+export const findKey = ({ store, now }: LedgerContext, key: string): { body: string; job: string } | null => {
+  const seen = first<{ body: string; job: string; at: number }>(store, 'SELECT body, job, at FROM keys WHERE key = ?', key)
+  return seen && seen.at > now() - KEY_SECONDS * 1000 ? seen : null
+}
+
+export const rememberKey = (context: LedgerContext, idempotency: Submission['idempotency'], job: string): void => {
   if (!idempotency) return
   const { store, now } = context
   store.run(
@@ -60,58 +66,40 @@ const rememberKey = (context: LedgerContext, { idempotency }: Submission, job: s
   setOneTimer(context, 'keys', now() + KEY_SECONDS * 1000)
 }
 
-/**
- * Takes a job: idempotency, alias, insert, event 1 and the lane's announcement in one transaction of the caller.
- * `live` is the number of jobs that have not ended.
- */
-export const submit = (context: LedgerContext, wanted: Submission, live: number): Submitted => {
-  const { store } = context
+/** Columns that every new row says; the others are what the table makes of their absence. */
+const INSERTED: readonly (keyof JobRow)[] = [
+  'id',
+  'alias',
+  'task',
+  'args',
+  'queue',
+  'pool',
+  'db',
+  'engine_hint',
+  'family',
+  'run_date',
+  'max_runtime_seconds',
+  'state',
+  'publication',
+  'attempt',
+  'tries',
+  'seq',
+  'created_at',
+]
+const inserts = new Map<string, string>()
+const insertQuery = (columns: readonly string[]): string => {
+  const name = columns.join()
+  let query = inserts.get(name)
+  if (!query) {
+    query = `INSERT INTO jobs (${columns.join(', ')}) VALUES (${columns.map(() => '?').join(', ')})`
+    inserts.set(name, query)
+  }
+  return query
+}
+
+/** Writes a new job and its event 1. `change` says what the submission does not: its state, group, schedule. */
+export const insertJob = (context: LedgerContext, wanted: Submission, change: Partial<JobRow>): JobRow => {
   const now = context.now()
-  if (wanted.idempotency) {
-    const seen = first<{ body: string; job: string; at: number }>(
-      store,
-      'SELECT body, job, at FROM keys WHERE key = ?',
-      wanted.idempotency.key,
-    )
-    if (seen && seen.at > now - KEY_SECONDS * 1000) {
-      if (seen.body !== wanted.idempotency.body)
-        return {
-          ok: false,
-          code: 'idempotency_mismatch',
-          detail: 'This Idempotency-Key was used within the last 24 hours with another body. Use a new key for a new request.',
-        }
-      const row = findJob(context, seen.job)
-      if (row && row.deleted_at === null) return { ok: true, job: showJob(row), created: false }
-      return { ok: false, code: 'gone', detail: `The job ${seen.job} of this Idempotency-Key was deleted. Use a new key to run it again.` }
-    }
-  }
-  if (wanted.alias !== null) {
-    const row = jobOfAlias(context, wanted.alias)
-    if (row && row.finished_at === null) {
-      if (isSame(row, wanted)) {
-        // The key names this job from now on: its repetition must not run the report again when the alias is free.
-        rememberKey(context, wanted, row.id)
-        return { ok: true, job: showJob(row), created: false }
-      }
-      return {
-        ok: false,
-        code: 'alias_in_use',
-        detail: `The alias "${wanted.alias}" belongs to job ${row.id}, which is ${row.state}. Wait until it has ended, cancel it, or use another alias.`,
-      }
-    }
-  }
-  if (live >= MAX_LIVE_JOBS)
-    return {
-      ok: false,
-      code: 'too_many_jobs',
-      detail: `${live} jobs of this tenant have not ended; the limit is ${MAX_LIVE_JOBS}. Try again when some have.`,
-    }
-  if (laneCount(context, wanted.pool, wanted.queue) >= MAX_LANES)
-    return {
-      ok: false,
-      code: 'invalid_body',
-      detail: `/queue: this tenant uses ${MAX_LANES} queues already; send the job to one of them instead of "${wanted.queue}".`,
-    }
   const id: JobId = context.newJobId()
   const row: JobRow = {
     id,
@@ -164,26 +152,63 @@ export const submit = (context: LedgerContext, wanted: Submission, live: number)
     grp: null,
     step: null,
     schedule: null,
+    ...change,
   }
-  store.run(
-    `INSERT INTO jobs (id, alias, task, args, queue, pool, db, engine_hint, family, run_date, max_runtime_seconds, state, publication,
-       attempt, tries, seq, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', 'none', 0, 0, 1, ?)`,
-    id,
-    row.alias,
-    row.task,
-    row.args,
-    row.queue,
-    row.pool,
-    row.db,
-    row.engine_hint,
-    row.family,
-    row.run_date,
-    row.max_runtime_seconds,
-    now,
-  )
+  const columns = [...INSERTED, ...(Object.keys(change) as (keyof JobRow)[]).filter((column) => !INSERTED.includes(column))]
+  context.store.run(insertQuery(columns), ...columns.map((column) => row[column]))
   context.memory.keep(row)
   writeEvent(context, row, 1, 'state', row.state, {})
-  rememberKey(context, wanted, id)
+  return row
+}
+
+/**
+ * Takes a job: idempotency, alias, insert, event 1 and the lane's announcement in one transaction of the caller.
+ * `live` is the number of jobs that have not ended.
+ */
+export const submit = (context: LedgerContext, wanted: Submission, live: number): Submitted => {
+  if (wanted.idempotency) {
+    const seen = findKey(context, wanted.idempotency.key)
+    if (seen) {
+      if (seen.body !== wanted.idempotency.body)
+        return {
+          ok: false,
+          code: 'idempotency_mismatch',
+          detail: 'This Idempotency-Key was used within the last 24 hours with another body. Use a new key for a new request.',
+        }
+      const row = findJob(context, seen.job)
+      if (row && row.deleted_at === null) return { ok: true, job: showJob(row), created: false }
+      return { ok: false, code: 'gone', detail: `The job ${seen.job} of this Idempotency-Key was deleted. Use a new key to run it again.` }
+    }
+  }
+  if (wanted.alias !== null) {
+    const row = jobOfAlias(context, wanted.alias)
+    if (row && row.finished_at === null) {
+      if (isSame(row, wanted)) {
+        // The key names this job from now on: its repetition must not run the report again when the alias is free.
+        rememberKey(context, wanted.idempotency, row.id)
+        return { ok: true, job: showJob(row), created: false }
+      }
+      return {
+        ok: false,
+        code: 'alias_in_use',
+        detail: `The alias "${wanted.alias}" belongs to job ${row.id}, which is ${row.state}. Wait until it has ended, cancel it, or use another alias.`,
+      }
+    }
+  }
+  if (live >= MAX_LIVE_JOBS)
+    return {
+      ok: false,
+      code: 'too_many_jobs',
+      detail: `${live} jobs of this tenant have not ended; the limit is ${MAX_LIVE_JOBS}. Try again when some have.`,
+    }
+  if (laneCount(context, wanted.pool, wanted.queue) >= MAX_LANES)
+    return {
+      ok: false,
+      code: 'invalid_body',
+      detail: `/queue: this tenant uses ${MAX_LANES} queues already; send the job to one of them instead of "${wanted.queue}".`,
+    }
+  const row = insertJob(context, wanted, {})
+  rememberKey(context, wanted.idempotency, row.id)
   laneReady(context, row.pool, row.queue)
   return { ok: true, job: showJob(row), created: true }
 }
