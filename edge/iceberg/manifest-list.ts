@@ -1,6 +1,7 @@
-import type { AvroField, AvroRecord, AvroSchema } from './avro.ts'
+import type { AvroRecord } from './avro.ts'
 import type { AvroFile } from './avro-file.ts'
-import { ADDED, DELETED, type Entry, type EntryStatus, EXISTING, partitionTypes, RecordView } from './manifest.ts'
+import { field, optional, RecordView } from './avro-record.ts'
+import { ADDED, DELETED, type Entry, type EntryStatus, EXISTING, partitionTypes } from './manifest.ts'
 import type { SchemaJson } from './schema.ts'
 import { type PartitionValue, serialise } from './single-value.ts'
 import type { PartitionSpec } from './specs.ts'
@@ -26,9 +27,6 @@ export interface ListedManifest {
   rows: { added: number; existing: number; deleted: number }
   partitions: PartitionSummary[]
 }
-
-const field = (name: string, id: number, type: AvroSchema): AvroField => ({ name, type, 'field-id': id })
-const optional = (name: string, id: number, type: AvroSchema): AvroField => ({ name, type: ['null', type], default: null, 'field-id': id })
 
 const SCHEMA: AvroRecord = {
   type: 'record',

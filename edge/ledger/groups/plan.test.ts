@@ -96,7 +96,9 @@ describe('a group', () => {
 
   it('has steps, and not too many, nor too many parents of one', () => {
     const many = (count: number, more: object = {}) => ({
-      steps: Object.fromEntries([...Array(count).keys()].map((n) => [`s${n}`, { task: 'plain' }] as const).concat(Object.entries(more))),
+      steps: Object.fromEntries(
+        [...Array(count).keys()].map((n): [string, object] => [`s${n}`, { task: 'plain' }]).concat(Object.entries(more)),
+      ),
     })
     expect(faults({ steps: {} })).toEqual(['/steps: A group has at least one step.'])
     expect(faults(many(MAX_STEPS))).toEqual([])
