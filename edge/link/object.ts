@@ -138,6 +138,7 @@ export class LinkObject extends DurableObject<Env> {
       attachment.session = message.session
       attachment.first = true
       socket.serializeAttachment(attachment)
+      this.#saved = ''
       for (const other of this.ctx.getWebSockets())
         if (other !== socket && (other.deserializeAttachment() as Attachment).session !== null)
           this.#bye(other, 'replaced', 'the node connected anew', false)
@@ -323,12 +324,20 @@ export class LinkObject extends DurableObject<Env> {
       .find((socket) => socket.readyState === WebSocket.OPEN && (socket.deserializeAttachment() as Attachment).session === session)
   }
 
+  /** What the socket of the session carries already. */
+  #saved = ''
+
   #save(): void {
     const row = currentSession(this.#context)
-    const socket = row && this.#socketOf(row.session)
+    if (!row) return
+    const kept = keep(this.#memory)
+    const saved = row.session + JSON.stringify(kept)
+    if (saved === this.#saved) return
+    const socket = this.#socketOf(row.session)
     if (!socket) return
     const attachment = socket.deserializeAttachment() as Attachment
-    socket.serializeAttachment({ ...attachment, kept: keep(this.#memory) } satisfies Attachment)
+    socket.serializeAttachment({ ...attachment, kept } satisfies Attachment)
+    this.#saved = saved
   }
 
   /** To the current session's socket; with `session` only when that one is current. */
