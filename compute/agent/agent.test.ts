@@ -4,8 +4,8 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Column } from '../../edge/contract/columns.ts'
+import { plainTask } from '../../edge/contract/fixture.ts'
 import { type Lease, Offer } from '../../edge/contract/node.ts'
-import { AnnouncedTask } from '../../edge/contract/tasks.ts'
 import { type Engine, EngineFault, type Plan, type Produced, type Run, type RunHooks, type SqlTask } from '../engines/engine.ts'
 import { EMBEDDED_DUCKDB } from '../tasks/sources.ts'
 import { type Agent, type AgentOptions, createAgent } from './agent.ts'
@@ -16,27 +16,7 @@ const HASH = 'a'.repeat(64)
 const jobId = (n: number): string => `0${String(n).padStart(25, '0')}`
 const schema = { id: 's1', columns: [{ id: 4, name: 'n', type: 'long' as const }], added: [] }
 const task: SqlTask = {
-  ...AnnouncedTask.parse({
-    name: 'numbers',
-    hash: HASH,
-    description: '',
-    sql: 'SELECT 1 AS n',
-    db: [],
-    queue: null,
-    concurrency: null,
-    params: [],
-    arity: 0,
-    family: 'reports.numbers',
-    partition_by: null,
-    engine_hint: null,
-    max_runtime_seconds: null,
-    retention_seconds: null,
-    cost_budget_bytes: null,
-    emit_format: ['parquet'],
-    columns: null,
-    error: null,
-    warnings: [],
-  }),
+  ...plainTask('numbers', { hash: HASH, emit_format: ['parquet'] }),
   file: '/tasks/numbers.sql',
   line: 1,
   folder: '/tasks',

@@ -6,7 +6,7 @@ import { compressors } from 'hyparquet-compressors'
 import type { ResultSchema } from '../../edge/contract/columns.ts'
 import { InlineResult, NodeManifest } from '../../edge/contract/manifests.ts'
 import { quoteText } from '../duckdb/sql.ts'
-import { JOB, TENANT, type TryOut, tryOut, withIds } from '../engines/duckdb/try-out.ts'
+import { JOB, TENANT, type TryOut, tryOut, withIds } from '../engines/duckdb/fixture.ts'
 import { EngineFault, type Produced } from '../engines/engine.ts'
 import { materialise } from './materialise.ts'
 

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from '
 import { dirname, join } from 'node:path'
 import { createDuckDB, NODE_RUNTIME, VoidLogger } from '@duckdb/duckdb-wasm/blocking'
 import { quoteText } from '../duckdb/sql.ts'
-import { type TryOut, tryOut } from '../engines/duckdb/try-out.ts'
+import { type TryOut, tryOut } from '../engines/duckdb/fixture.ts'
 import { makePack } from './pack.ts'
 
 setDefaultTimeout(60_000)

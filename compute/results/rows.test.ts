@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import type { Column, ColumnType } from '../../edge/contract/columns.ts'
-import { type TryOut, tryOut } from '../engines/duckdb/try-out.ts'
+import { type TryOut, tryOut } from '../engines/duckdb/fixture.ts'
 import { csvExpression, csvHeader, csvRowExpression, wireExpression, wireRowExpression } from './rows.ts'
 
 setDefaultTimeout(60_000)

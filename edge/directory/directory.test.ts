@@ -2,8 +2,9 @@ import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { plainTask } from '../contract/fixture.ts'
 import { NodeId, PoolName, SessionId, TaskName, TenantId } from '../contract/ids.ts'
-import { AnnouncedTask } from '../contract/tasks.ts'
+import type { AnnouncedTask } from '../contract/tasks.ts'
 import { migrate } from '../storage/migrate.ts'
 import { nodeStore } from '../storage/node-store.ts'
 import type { Store } from '../storage/store.ts'
@@ -27,28 +28,7 @@ const NOW = Date.UTC(2026, 0, 1)
 const session = (letter: string) => SessionId.parse(letter.repeat(16))
 
 const announced = (name: string, hash = 'a', more: Partial<AnnouncedTask> = {}): AnnouncedTask =>
-  AnnouncedTask.parse({
-    name,
-    hash: hash.repeat(64),
-    description: '',
-    sql: `select '${hash}'`,
-    db: [],
-    queue: null,
-    concurrency: null,
-    params: [],
-    arity: 0,
-    family: 'reports.t',
-    partition_by: null,
-    engine_hint: null,
-    max_runtime_seconds: null,
-    retention_seconds: null,
-    cost_budget_bytes: null,
-    emit_format: [],
-    columns: null,
-    error: null,
-    warnings: [],
-    ...more,
-  })
+  plainTask(name, { hash: hash.repeat(64), sql: `select '${hash}'`, family: 'reports.t', ...more })
 
 const announcement = (node: string, list: AnnouncedTask[], more: Partial<Announcement> = {}): Announcement => ({
   node: NodeId.parse(node),

@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { join, normalize } from 'node:path'
 import type { JobEvent, ProgressEvent } from '../../edge/contract/events.ts'
+import { plainTask } from '../../edge/contract/fixture.ts'
 import type { Param } from '../../edge/contract/tasks.ts'
 import { type MadeResult, sha256 } from './support-results.ts'
 
@@ -361,24 +362,16 @@ export const startSupportServer = async (options: {
   }
 
   const taskInfo = (task: SupportTask) => ({
-    name: task.name,
-    hash: 'a'.repeat(64),
-    description: task.description,
-    db: [],
-    queue: null,
-    concurrency: null,
-    params: task.params ?? [],
-    arity: task.params?.length ?? 0,
-    family: `reports.${task.name.replace(/[^a-z0-9_]/g, '_')}`,
-    partition_by: null,
-    engine_hint: null,
-    max_runtime_seconds: null,
-    retention_seconds: null,
-    cost_budget_bytes: null,
-    emit_format: ['parquet'],
-    columns: typeof task.result === 'string' ? null : task.result.columns,
-    error: null,
-    warnings: [],
+    ...plainTask(task.name, {
+      hash: 'a'.repeat(64),
+      description: task.description,
+      params: task.params ?? [],
+      arity: task.params?.length ?? 0,
+      family: `reports.${task.name.replace(/[^a-z0-9_]/g, '_')}`,
+      emit_format: ['parquet'],
+      columns: typeof task.result === 'string' ? null : task.result.columns,
+    }),
+    sql: undefined,
     pools: ['default'],
     available: true,
     notice: null,

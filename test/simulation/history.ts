@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
-import { Family, PoolName, QueueName, TaskName, TenantId } from '../../edge/contract/ids.ts'
+import { plainTask } from '../../edge/contract/fixture.ts'
+import { PoolName, QueueName, TenantId } from '../../edge/contract/ids.ts'
 import type { AnnouncedTask } from '../../edge/contract/tasks.ts'
 import type { Submission } from '../../edge/ledger/submit.ts'
 import { within } from './ambient.ts'
@@ -33,27 +34,8 @@ const MAX_STEPS = 50_000
 const SETTLE_MS = 75_000
 const PROBE_LIMIT_MS = 30_000
 
-const task = (name: string, columns: AnnouncedTask['columns']): AnnouncedTask => ({
-  name: TaskName.parse(name),
-  hash: createHash('sha256').update(name).digest('hex'),
-  description: '',
-  sql: 'SELECT 1',
-  db: [],
-  queue: null,
-  concurrency: null,
-  params: [],
-  arity: 0,
-  family: Family.parse(`reports.${name}`),
-  partition_by: null,
-  engine_hint: null,
-  max_runtime_seconds: null,
-  retention_seconds: null,
-  cost_budget_bytes: null,
-  emit_format: ['parquet'],
-  columns,
-  error: null,
-  warnings: [],
-})
+const task = (name: string, columns: AnnouncedTask['columns']): AnnouncedTask =>
+  plainTask(name, { hash: createHash('sha256').update(name).digest('hex'), emit_format: ['parquet'], columns })
 /** The columns of one are known when it is announced; the other's node has to ask for its schema. */
 const KNOWN = task('known', [{ name: 'n', type: 'long' }])
 const LATE = task('late', null)

@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Argument, Param } from '../../../edge/contract/tasks.ts'
 import { EngineFault } from '../engine.ts'
-import { EMBEDDED, JOB, sqlTask, TENANT, type TryOut, tryOut } from './try-out.ts'
+import { EMBEDDED, JOB, sqlTask, TENANT, type TryOut, tryOut } from './fixture.ts'
 
 setDefaultTimeout(60_000)
 

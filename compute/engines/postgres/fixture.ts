@@ -2,7 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Column, ColumnType, ResultSchema } from '../../../edge/contract/columns.ts'
-import { Family, JobId, TaskName, TenantId } from '../../../edge/contract/ids.ts'
+import { plainTask } from '../../../edge/contract/fixture.ts'
+import { JobId, TenantId } from '../../../edge/contract/ids.ts'
 import type { Argument, Param } from '../../../edge/contract/tasks.ts'
 import { DuckdbPool } from '../../duckdb/pool.ts'
 import { EngineFault, type Plan, type Produced, type Run, type RunHooks, type Source, type SqlTask } from '../engine.ts'
@@ -25,25 +26,7 @@ export interface TaskOptions {
 }
 
 export const taskOf = (sql: string, options: TaskOptions = {}): SqlTask => ({
-  name: TaskName.parse('test'),
-  hash: '0'.repeat(64),
-  description: '',
-  sql,
-  db: ['pg'],
-  queue: null,
-  concurrency: null,
-  params: options.params ?? [],
-  arity: 0,
-  family: Family.parse('tests.test'),
-  partition_by: null,
-  engine_hint: null,
-  max_runtime_seconds: null,
-  retention_seconds: null,
-  cost_budget_bytes: null,
-  emit_format: [],
-  columns: null,
-  error: null,
-  warnings: [],
+  ...plainTask('test', { sql, db: ['pg'], params: options.params ?? [], family: 'tests.test' }),
   file: '/tasks/test.sql',
   line: 1,
   folder: '/tasks',

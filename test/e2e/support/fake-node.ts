@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { Column, ResultSchema } from '../../../edge/contract/columns.ts'
-import { Family, TaskName } from '../../../edge/contract/ids.ts'
+import { plainTask } from '../../../edge/contract/fixture.ts'
 import { type Lease, NODE_PROTOCOL_VERSION, NODE_SUBPROTOCOL, type Offer, ToNode } from '../../../edge/contract/node.ts'
 import type { AnnouncedTask } from '../../../edge/contract/tasks.ts'
 
@@ -43,27 +43,8 @@ export const newSession = (): string => randomBytes(18).toString('base64url')
 export const leaseOf = ({ tenant, job, attempt }: Lease): Lease => ({ tenant, job, attempt })
 
 /** A task as a node announces it: one column `n` unless `columns` says otherwise. */
-export const fakeTask = (name: string, columns: Column[] | null = [{ name: 'n', type: 'long' }]): AnnouncedTask => ({
-  name: TaskName.parse(name),
-  hash: createHash('sha256').update(name).digest('hex'),
-  description: '',
-  sql: 'SELECT 1 AS n',
-  db: [],
-  queue: null,
-  concurrency: null,
-  params: [],
-  arity: 0,
-  family: Family.parse(`reports.${name}`),
-  partition_by: null,
-  engine_hint: null,
-  max_runtime_seconds: null,
-  retention_seconds: null,
-  cost_budget_bytes: null,
-  emit_format: [],
-  columns,
-  error: null,
-  warnings: [],
-})
+export const fakeTask = (name: string, columns: Column[] | null = [{ name: 'n', type: 'long' }]): AnnouncedTask =>
+  plainTask(name, { hash: createHash('sha256').update(name).digest('hex'), columns })
 
 /** Dials, says hello and waits for the welcome. */
 export const dialNode = async ({ origin, token, session = newSession(), holding = [], slots = 4 }: Dial): Promise<FakeNode> => {

@@ -2,7 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Column, type ColumnType, FIRST_REPORT_FIELD_ID, type ResultSchema, SYSTEM_COLUMNS } from '../../../edge/contract/columns.ts'
-import { Family, JobId, TaskName, TenantId } from '../../../edge/contract/ids.ts'
+import { plainTask } from '../../../edge/contract/fixture.ts'
+import { JobId, TenantId } from '../../../edge/contract/ids.ts'
 import type { Argument, Param } from '../../../edge/contract/tasks.ts'
 import { DuckdbPool } from '../../duckdb/pool.ts'
 import type { Produced, Run, RunHooks, Source, SqlTask } from '../engine.ts'
@@ -15,25 +16,7 @@ export const TENANT = TenantId.parse('demo')
 export const JOB = JobId.parse('0123456789abcdefghjkmnpqrs')
 
 export const sqlTask = (sql: string, folder: string, more: { params?: Param[]; types?: Record<string, string> } = {}): SqlTask => ({
-  name: TaskName.parse('try'),
-  hash: '0'.repeat(64),
-  description: '',
-  sql,
-  db: [],
-  queue: null,
-  concurrency: null,
-  params: more.params ?? [],
-  arity: 0,
-  family: Family.parse('reports.try'),
-  partition_by: null,
-  engine_hint: null,
-  max_runtime_seconds: null,
-  retention_seconds: null,
-  cost_budget_bytes: null,
-  emit_format: [],
-  columns: null,
-  error: null,
-  warnings: [],
+  ...plainTask('try', { sql, params: more.params ?? [] }),
   file: join(folder, 'try.sql'),
   line: 1,
   folder,
