@@ -1,8 +1,7 @@
 import { Hono } from 'hono'
 import { stub } from '../addressing.ts'
-import { bindArguments } from '../contract/arguments.ts'
 import { canonicalJson } from '../contract/canonical.ts'
-import { Alias, JobId, PoolName, QueueName } from '../contract/ids.ts'
+import { Alias, JobId } from '../contract/ids.ts'
 import { isTerminal, type Job, JobState, SubmitBody } from '../contract/jobs.ts'
 import { Problem } from '../contract/problems.ts'
 import type { LedgerObject } from '../ledger/object.ts'
@@ -11,6 +10,7 @@ import { type AppContext, type AppEnv, personOf } from './context.ts'
 import { allow } from './guard.ts'
 import { idempotencyKey, preferredWait, queryInteger } from './headers.ts'
 import { fromFault } from './problem.ts'
+import { prepareSubmission } from './submission.ts'
 import { findTask } from './tasks.ts'
 
 const DEFAULT_PAGE = 50
@@ -36,16 +36,20 @@ export const foundOr = (found: 'no' | 'gone' | 'yes', id: string): void => {
 const applied = (wait: number): Record<string, string> => (wait > 0 ? { 'preference-applied': `wait=${wait}` } : {})
 
 const hex = (bytes: ArrayBuffer): string => [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, '0')).join('')
-const digest = async (text: string): Promise<string> => hex(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text)))
+export const digest = async (text: string): Promise<string> => hex(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text)))
 
 const remembered = new Set<string>()
 /** The sweep must find this ledger again; told once a tenant and Worker. */
-const rememberLedger = async (c: AppContext): Promise<void> => {
+export const rememberLedger = async (c: AppContext): Promise<void> => {
   const { tenant } = personOf(c)
   if (remembered.has(tenant)) return
   await stub(c.env.DIRECTORY, 'directory', c.env).remember({ ledger: tenant })
   remembered.add(tenant)
 }
+
+/** An idempotency key within its scope, the route's name included. */
+export const keyOf = (c: AppContext, route: string, key: string): Promise<string> =>
+  digest(canonicalJson([personOf(c).issuer, personOf(c).subject, route, key]))
 
 const answerSubmit = (c: AppContext, job: Job, wait: number): Response => {
   const headers = { location: job.links.self ?? '', ...applied(wait) }
@@ -57,33 +61,16 @@ export const submitHandler = async (c: AppContext): Promise<Response> => {
   const wait = preferredWait(c)
   const key = idempotencyKey(c)
   const body = await readBody(c, SubmitBody)
-  const bound = bindArguments(task, body.args)
-  if (!bound.ok) throw new Problem('invalid_arguments', bound.detail)
-  if (body.db !== undefined && !task.db.includes(body.db) && !(task.db.length === 0 && body.db === 'duckdb'))
-    throw new Problem('invalid_arguments', `The task "${task.name}" runs on ${task.db.join(', ') || 'duckdb'}, not on "${body.db}".`)
-  await rememberLedger(c)
-  const submitted = await ledgerOf(c).submit(
-    {
-      task: task.name,
-      args: bound.args,
-      alias: body.alias ?? null,
-      queue: body.queue ?? task.queue ?? QueueName.parse('default'),
-      pool: task.pools[0] ?? PoolName.parse('default'),
-      db: body.db ?? null,
-      engine_hint: body.engine_hint ?? task.engine_hint,
-      family: task.family,
-      max_runtime_seconds: task.max_runtime_seconds,
-      idempotency:
-        key === null
-          ? null
-          : {
-              // Scope: who asks and for which task; a replay was authorised anew before it came here.
-              key: await digest(canonicalJson([personOf(c).issuer, personOf(c).subject, task.name, key])),
-              body: await digest(canonicalJson(body)),
-            },
-    },
-    wait * 1000,
+  const prepared = prepareSubmission(
+    personOf(c),
+    task,
+    body,
+    // Scope: who asks and for which task; a replay was authorised anew before it came here.
+    key === null ? null : { key: await keyOf(c, task.name, key), body: await digest(canonicalJson(body)) },
   )
+  if (!prepared.ok) throw fromFault(prepared)
+  await rememberLedger(c)
+  const submitted = await ledgerOf(c).submit(prepared.submission, wait * 1000)
   if (!submitted.ok) throw fromFault(submitted)
   return answerSubmit(c, submitted.job, wait)
 }

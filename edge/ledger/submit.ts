@@ -20,6 +20,26 @@ export interface Submission {
   engine_hint: string | null
   family: Family
   max_runtime_seconds: number | null
+  /** Within its lane a higher number goes first; 0 when absent. */
+  priority?: number
+  /** Slots that it takes; 1 when absent. */
+  weight?: number
+  tags?: string[]
+  /** How long the result is kept after the end; absent or null: for ever. */
+  retention_seconds?: number | null
+  /** Tries, the first one included. */
+  max_tries?: number | null
+  /** Milliseconds since 1970: not before. */
+  eta?: number | null
+  /** How long it may wait before it begins, from its submission or its `eta` on. */
+  ttl_seconds?: number | null
+  /** The task's hash and signature (binding.ts) as its arguments were checked against. */
+  submitted_hash?: string | null
+  signature?: string | null
+  /** Equal for jobs that may share one execution; null: never shared. */
+  sameness?: string | null
+  /** A finished result that is not older may answer. */
+  reuse_seconds?: number | null
   /** Scope (principal and route) and key in one; `body` is the hash of the request. */
   idempotency: { key: string; body: string } | null
 }
