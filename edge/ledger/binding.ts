@@ -13,7 +13,7 @@ export interface NodeTask {
 
 type Signed = Pick<AnnouncedTask, 'params' | 'arity' | 'family' | 'partition_by' | 'columns'>
 
-const digest = (value: unknown): string => createHash('sha256').update(canonicalJson(value)).digest('base64url').slice(0, 22)
+const digest = (value: unknown): string => createHash('sha256').update(canonicalJson(value)).digest('hex').slice(0, 32)
 
 const known = new WeakMap<Signed, string>()
 
