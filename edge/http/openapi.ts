@@ -205,7 +205,7 @@ export const OPERATIONS: Operation[] = [
     path: '/v1/nodes',
     summary: 'Nodes that serve this tenant',
     scope: 'jobs:read',
-    answers: { 200: { description: 'Nodes' } },
+    answers: { 200: { description: 'Nodes; `busy`: slots that jobs of this tenant take' } },
     problems: [401, 403],
   },
   {

@@ -14,6 +14,7 @@ import { objectStore } from '../storage/object-store.ts'
 import { first } from '../storage/store.ts'
 import { clearTimer } from '../storage/timers.ts'
 import { archiveResult, purgeResult } from './archive.ts'
+import { busySlots } from './busy.ts'
 import { commit, type LedgerContext, type LedgerEffect } from './context.ts'
 import { type CancelAnswer, type Completion, cancel, cancelAnswered, cancelSent, complete, fail } from './finish.ts'
 import { Gather } from './gather.ts'
@@ -168,6 +169,11 @@ export class LedgerObject extends DurableObject<Env> {
       archived: kept?.archived ?? null,
       pack: kept?.pack_bytes != null && kept.pack_sha256 !== null ? { bytes: kept.pack_bytes, sha256: kept.pack_sha256 } : null,
     }
+  }
+
+  /** Slots that this tenant's running jobs take, by node. */
+  busySlots(): Record<string, number> {
+    return busySlots(this.#context)
   }
 
   rememberSlice(result: ResultId, hash: SliceHash, query: string): void {

@@ -32,7 +32,10 @@ describe('retries', () => {
         return state >>> 24
       })
     const quarters = [0, 0, 0, 0]
-    for (let n = 0; n < 8_000; n++) quarters[Math.min(3, Math.floor(backoff(5, noise) / 4_000))] += 1
+    for (let n = 0; n < 8_000; n++) {
+      const quarter = Math.min(3, Math.floor(backoff(5, noise) / 4_000))
+      quarters[quarter] = (quarters[quarter] ?? 0) + 1
+    }
     for (const count of quarters) expect(Math.abs(count - 2_000)).toBeLessThan(200)
   })
 })

@@ -122,6 +122,10 @@ describe('a cancel', () => {
       },
       { timeout: 20_000, interval: 20 },
     )
+    // The node list shows the slot, to the tenant whose job it is.
+    const busy = async (asker: Client): Promise<unknown> => (await asker.ask('/v1/nodes')).json()
+    expect(await busy(client)).toMatchObject({ items: [{ slots: 2, busy: 1 }] })
+    expect(await busy(await world.as('another'))).toMatchObject({ items: [{ slots: 2, busy: 0 }] })
     const { status } = await cancel(id)
     expect(status).toBe(202)
     const { events } = await follow(client, id)

@@ -81,7 +81,7 @@ export const Nodes = (): JSX.Element => {
             <span class="quiet">{node.pool === '' ? '' : `pool ${node.pool}`}</span>
             {node.slots !== null && node.busy === null ? <span class="quiet">{plural(node.slots, 'slot')}</span> : null}
             {node.slots === null || node.busy === null ? null : (
-              <span class="slots" role="img" aria-label={`${node.busy ?? 0} of ${node.slots} slots are busy`}>
+              <span class="slots" role="img" aria-label={`${node.busy ?? 0} of ${node.slots} slots are busy with your jobs`}>
                 {Array.from({ length: Math.min(node.slots, 64) }, (_, at) => (
                   <span key={at} class={at < (node.busy ?? 0) ? 'slot busy' : 'slot'} />
                 ))}
