@@ -7,7 +7,7 @@ declare module 'node:crypto' {
   }
   interface Hash {
     update(text: string): Hash
-    digest(encoding: 'hex'): string
+    digest(encoding: 'hex' | 'base64url'): string
   }
   export function createHash(algorithm: 'sha256'): Hash
   export function hkdfSync(hash: 'sha256', key: Uint8Array, salt: Uint8Array, info: string, bytes: number): ArrayBuffer
