@@ -10,6 +10,7 @@ import { addEvent, findJob, isHolder, type JobRow, move, updateJob } from './job
 import { type Holder, type LeaseVerdict, lose, stopHeld } from './leases.ts'
 import { CANCEL_ANSWER_SECONDS } from './limits.ts'
 import { enqueuePublication } from './publication.ts'
+import { isRetried } from './retries.ts'
 
 export interface Completion {
   job: JobId
@@ -90,7 +91,7 @@ export const complete = (context: LedgerContext, holder: Holder, items: Completi
     return 'ok'
   })
 
-/** Ends attempts with a failure: `lost` is tried again, everything else ends the job. */
+/** Ends attempts with a failure: what was lost or overloaded is tried again, everything else ends the job. */
 export const fail = (context: LedgerContext, holder: Holder, items: { job: JobId; attempt: number; failure: Failure }[]): LeaseVerdict[] =>
   items.map(({ job, attempt, failure }) => {
     const row = findJob(context, job)
@@ -98,7 +99,7 @@ export const fail = (context: LedgerContext, holder: Holder, items: { job: JobId
     if (row.state === 'failed') return 'ok'
     if (row.state !== 'offered' && row.state !== 'leased' && row.state !== 'running') return verdictFor(row)
     if (failure.class === 'cancelled' && row.cancel_at !== null) return stopHeld(context, row, 'not_confirmed', failure.message)
-    if (failure.class === 'lost') {
+    if (isRetried(failure.class)) {
       lose(context, row, failure)
       return 'ok'
     }
@@ -111,6 +112,7 @@ export const fail = (context: LedgerContext, holder: Holder, items: { job: JobId
       {
         error_code: error.code,
         error_message: error.message,
+        error_class: failure.class,
         ...(late ? { cancel_outcome: 'too_late', cancel_reason: 'the attempt had failed before the engine stopped' } : {}),
       },
       { error, attempt: row.attempt },
@@ -141,10 +143,7 @@ export const cancel = (context: LedgerContext, row: JobRow, reason: string): Can
     { ...holder, offer_by: null, due_at: null, cancel_at: now, cancel_outcome: outcome, cancel_reason: why },
     { cancel: outcome, reason },
   )
-  if (verdict === 'moved') {
-    clearTimer(context.store, 'due', row.id)
-    return 'cancelled'
-  }
+  if (verdict === 'moved') return 'cancelled'
   if (verdict === 'refused' || row.node === null || row.session === null) return 'ended'
   updateJob(context, row, { cancel_at: now, cancel_outcome: 'requested', cancel_reason: reason })
   addEvent(context, row, 'cancel', { cancel: 'requested', reason })

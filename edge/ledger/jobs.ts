@@ -2,6 +2,7 @@ import type { JobEvent } from '../contract/events.ts'
 import type { JobId } from '../contract/ids.ts'
 import { isTerminal, type JobState } from '../contract/jobs.ts'
 import { first, type SqlValue } from '../storage/store.ts'
+import { clearTimer } from '../storage/timers.ts'
 import type { LedgerContext } from './context.ts'
 import { type InnerState, JOB_TABLE, type JobInput, SHOWN, type Verdict } from './states.ts'
 
@@ -36,6 +37,8 @@ export interface JobRow {
   bytes: number | null
   error_code: string | null
   error_message: string | null
+  /** Of the last attempt's failure; null where the edge decided. */
+  error_class: string | null
   cancel_at: number | null
   cancel_outcome: string | null
   cancel_reason: string | null
@@ -181,9 +184,19 @@ export const moves = (context: LedgerContext, row: JobRow, steps: Step[]): 'move
     }
     state = next.to
   }
-  if (change.state !== undefined) updateJob(context, row, change)
+  if (change.state !== undefined) {
+    forgetTimers(context, row, state)
+    updateJob(context, row, change)
+  }
   for (const event of events) writeEvent(context, row, event.seq, 'state', event.state, event.body)
   return verdict
+}
+
+/** A job that begins or ends waits no longer: timers of its waiting would only ring for nothing, perhaps in a year. */
+const forgetTimers = (context: LedgerContext, row: JobRow, to: InnerState): void => {
+  if (row.due_at !== null && row.state === 'scheduled') clearTimer(context.store, 'due', row.id)
+  if (row.expires_at !== null && row.started_at === null && (to === 'running' || isTerminal(SHOWN[to])))
+    clearTimer(context.store, 'expire', row.id)
 }
 
 /** Applies one input. */

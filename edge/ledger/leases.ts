@@ -5,8 +5,9 @@ import { clearTimer, setTimer } from '../storage/timers.ts'
 import { type LedgerContext, moveOneTimer, setOneTimer } from './context.ts'
 import { adopt, findJob, findJobs, isHolder, type JobRow, move, moves, type Step } from './jobs.ts'
 import { isEmptyLane, laneDrained, laneReady, laneUnsuited } from './lanes.ts'
-import { BACKOFF_FIRST_MS, BACKOFF_LAST_MS, MAX_LOST_TRIES, MAX_OFFERS, SESSION_SECONDS } from './limits.ts'
+import { MAX_OFFERS, SESSION_SECONDS } from './limits.ts'
 import { fitting } from './read.ts'
+import { backoff, mayRetry } from './retries.ts'
 import { isHeld } from './states.ts'
 
 /** Who speaks: one session of one node. */
@@ -186,13 +187,6 @@ export const handBack = (
     return verdict === 'moved' ? 'ok' : verdictFor(row)
   })
 
-/** Full jitter between half and the whole of a doubling pause. */
-export const backoff = (tries: number, random: (bytes: number) => Uint8Array): number => {
-  const ceiling = Math.min(BACKOFF_LAST_MS, BACKOFF_FIRST_MS * 2 ** Math.max(0, tries - 1))
-  const [byte = 0] = random(1)
-  return Math.round(ceiling * (0.5 + byte / 510))
-}
-
 /** Ends a held job as cancelled and says what is known of its query. I8. */
 export const stopHeld = (
   context: LedgerContext,
@@ -212,16 +206,17 @@ export const stopHeld = (
 }
 
 /** The attempt ended without the job's fault: tried again while tries are left. */
-export const lose = (context: LedgerContext, row: JobRow, failure: Pick<Failure, 'code' | 'message'>): void => {
+export const lose = (context: LedgerContext, row: JobRow, failure: Failure): void => {
   if (row.cancel_at !== null && (row.state === 'leased' || row.state === 'running')) {
     stopHeld(context, row, 'not_confirmed', failure.message)
     return
   }
-  const last = row.state === 'running' && row.tries > MAX_LOST_TRIES
+  const last = row.state === 'running' && !mayRetry(row.tries, row.max_tries)
   const before = row.state
   if (last) {
-    const error = { code: failure.code, message: `${failure.message} Tried ${row.tries} times.` }
-    move(context, row, 'lose_last', { ...release, error_code: error.code, error_message: error.message }, { error })
+    const error = { code: failure.code, message: `${failure.message} Tried ${row.tries === 1 ? 'once' : `${row.tries} times`}.` }
+    const change = { error_code: error.code, error_message: error.message, error_class: failure.class }
+    move(context, row, 'lose_last', { ...release, ...change }, { error })
     return
   }
   const pause = backoff(row.tries, context.random)
@@ -231,11 +226,11 @@ export const lose = (context: LedgerContext, row: JobRow, failure: Pick<Failure,
   else laneReady(context, row.pool, row.queue)
 }
 
-/** A back-off is over. */
+/** A back-off is over, or the job's `eta` has come. */
 export const becomeDue = (context: LedgerContext, id: string): void => {
-  clearTimer(context.store, 'due', id)
   const row = findJob(context, id)
   if (row && move(context, row, 'due', { due_at: null }) === 'moved') laneReady(context, row.pool, row.queue)
+  else clearTimer(context.store, 'due', id)
 }
 
 /** Offers that nobody took in time go back to their lanes. */
@@ -265,7 +260,7 @@ export const endSession = (context: LedgerContext, session: string, reason: stri
   for (const row of heldBy(context, session)) {
     if (row.state === 'offered') {
       if (move(context, row, 'lapse', release) === 'moved') laneReady(context, row.pool, row.queue)
-    } else lose(context, row, { code: 'node_lost', message: reason })
+    } else lose(context, row, { code: 'node_lost', message: reason, class: 'lost' })
   }
   context.memory.sessions.delete(session)
   context.store.run('DELETE FROM sessions WHERE session = ?', session)

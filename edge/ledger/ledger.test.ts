@@ -6,7 +6,7 @@ import { completion, HOLDER, OTHER, request, submission, testLedger } from './fi
 import { jobIds, ledgerTag, timeOfJob } from './ids.ts'
 import { findJob, type JobRow } from './jobs.ts'
 import { accept, endSession, handBack, offer, resumeSession, start } from './leases.ts'
-import { MAX_LOST_TRIES } from './limits.ts'
+import { DEFAULT_RETRIES } from './limits.ts'
 import { handedOver, handover, publicationOutcome, remove } from './publication.ts'
 import { eventsAfter, listJobs, lookUp, showJob } from './read.ts'
 import { INNER_STATES, isEnded, JOB_INPUTS, JOB_TABLE, SHOWN } from './states.ts'
@@ -163,7 +163,7 @@ describe('a job', () => {
   it('is tried again after a lost node with a growing pause, at most so often, then fails', () => {
     const bench = testLedger()
     const id = take(bench)
-    for (let n = 1; n <= MAX_LOST_TRIES; n++) {
+    for (let n = 1; n <= DEFAULT_RETRIES; n++) {
       run(bench)
       commit(bench.context, (context) => endSession(context, HOLDER.session, 'The node was lost.'))
       expect(row(bench, id).state).toBe('scheduled')

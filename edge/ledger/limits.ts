@@ -1,12 +1,12 @@
 /** A job whose node, connection or engine is lost or overloaded is tried again this often, unless its task or submit says otherwise. */
 export const DEFAULT_RETRIES = 10
-/** The same, for what still asks by this name. */
-export const MAX_LOST_TRIES = DEFAULT_RETRIES
 /** Back-off after a loss: doubles from the first to the last value. */
 export const BACKOFF_FIRST_MS = 1_000
 export const BACKOFF_LAST_MS = 30_000
 /** A session that was not renewed for this long is lost: two and a half renewals of a minute each. */
 export const SESSION_SECONDS = 150
+/** A timer that fires later than this was not late: the ledger was away, and heard of nobody. */
+export const AWAY_SECONDS = 30
 /** How long the node may take to say what became of a cancel before the job says that nobody confirmed it. */
 export const CANCEL_ANSWER_SECONDS = 15
 /** Queues that a tenant may use, each in each pool: all of them are looked at whenever slots are given to anybody. */

@@ -8,6 +8,7 @@
  * - `groups`, `steps`, `group_events`: DAGs. `request` is the hash of what was asked for; `stop` says why what is left is being
  *   cancelled; `phase` and `outcome` are what `groups/decide.ts` decides by, `state` is what clients see; `carried` holds the
  *   values of the job's first row that other steps take as arguments.
+ * - `lateness`: how late timers of each kind that people count on have fired.
  * - `pages`: finished jobs that have moved to object storage, from the id `first` to `last`.
  */
 export const LEDGER_VERSION_2 = [
@@ -28,6 +29,7 @@ export const LEDGER_VERSION_2 = [
   'ALTER TABLE jobs ADD COLUMN grp TEXT',
   'ALTER TABLE jobs ADD COLUMN step TEXT',
   'ALTER TABLE jobs ADD COLUMN schedule TEXT',
+  'ALTER TABLE jobs ADD COLUMN error_class TEXT',
   'DROP INDEX jobs_lane',
   `CREATE INDEX jobs_lane ON jobs (pool, queue, priority DESC, id) WHERE state = 'waiting'`,
   'DROP INDEX jobs_held',
@@ -65,5 +67,7 @@ export const LEDGER_VERSION_2 = [
     last_job TEXT, skipped INTEGER NOT NULL, notice TEXT, created_at INTEGER NOT NULL
   ) WITHOUT ROWID`,
   'CREATE INDEX schedules_task ON schedules (task, id)',
+  'CREATE INDEX jobs_runs ON jobs (schedule, id) WHERE schedule IS NOT NULL AND finished_at IS NULL',
+  'CREATE TABLE lateness (kind TEXT NOT NULL PRIMARY KEY, fired INTEGER NOT NULL, over_1s INTEGER NOT NULL, over_120s INTEGER NOT NULL, sum_ms INTEGER NOT NULL, max_ms INTEGER NOT NULL, max_at INTEGER NOT NULL) WITHOUT ROWID',
   `CREATE TABLE pages (last TEXT NOT NULL PRIMARY KEY, first TEXT NOT NULL, jobs INTEGER NOT NULL, bytes INTEGER NOT NULL, key TEXT NOT NULL) WITHOUT ROWID`,
 ] as const

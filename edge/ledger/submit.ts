@@ -1,11 +1,12 @@
-import type { Alias, Family, JobId, PoolName, QueueName, TaskName } from '../contract/ids.ts'
+import type { Alias, Family, PoolName, QueueName, TaskName } from '../contract/ids.ts'
 import type { Job } from '../contract/jobs.ts'
 import type { Fault } from '../contract/problems.ts'
 import type { Argument } from '../contract/tasks.ts'
 import { first } from '../storage/store.ts'
 import { type LedgerContext, setOneTimer } from './context.ts'
-import { findJob, type JobRow, writeEvent } from './jobs.ts'
-import { laneCount, laneReady } from './lanes.ts'
+import { insertJob } from './insert.ts'
+import { findJob, type JobRow } from './jobs.ts'
+import { laneCount } from './lanes.ts'
 import { KEY_SECONDS, MAX_LANES, MAX_LIVE_JOBS } from './limits.ts'
 import { showJob } from './read.ts'
 
@@ -64,7 +65,18 @@ const isSame = (row: JobRow, wanted: Submission): boolean =>
   row.args === JSON.stringify(wanted.args) &&
   row.queue === wanted.queue &&
   row.db === wanted.db &&
-  row.engine_hint === wanted.engine_hint
+  row.engine_hint === wanted.engine_hint &&
+  row.max_runtime_seconds === wanted.max_runtime_seconds &&
+  row.priority === (wanted.priority ?? 0) &&
+  row.tags === JSON.stringify(wanted.tags ?? []) &&
+  row.retention_seconds === (wanted.retention_seconds ?? null) &&
+  row.max_tries === (wanted.max_tries ?? null) &&
+  row.eta === (wanted.eta ?? null) &&
+  ttlOf(row) === (wanted.ttl_seconds ?? null)
+
+/** Seconds that a job may wait, as it was asked for. */
+export const ttlOf = (row: JobRow): number | null =>
+  row.expires_at === null ? null : Math.round((row.expires_at - Math.max(row.created_at, row.eta ?? 0)) / 1000)
 
 /** What an idempotency key was used for within the time that it is kept: the hash of the body, and the id that it made. */
 export const findKey = ({ store, now }: LedgerContext, key: string): { body: string; job: string } | null => {
@@ -84,101 +96,6 @@ export const rememberKey = (context: LedgerContext, idempotency: Submission['ide
   )
   // One timer for all keys, due for the oldest: set anew with each, it would never ring while keys keep coming.
   setOneTimer(context, 'keys', now() + KEY_SECONDS * 1000)
-}
-
-/** Columns that every new row says; the others are what the table makes of their absence. */
-const INSERTED: readonly (keyof JobRow)[] = [
-  'id',
-  'alias',
-  'task',
-  'args',
-  'queue',
-  'pool',
-  'db',
-  'engine_hint',
-  'family',
-  'run_date',
-  'max_runtime_seconds',
-  'state',
-  'publication',
-  'attempt',
-  'tries',
-  'seq',
-  'created_at',
-]
-const inserts = new Map<string, string>()
-const insertQuery = (columns: readonly string[]): string => {
-  const name = columns.join()
-  let query = inserts.get(name)
-  if (!query) {
-    query = `INSERT INTO jobs (${columns.join(', ')}) VALUES (${columns.map(() => '?').join(', ')})`
-    inserts.set(name, query)
-  }
-  return query
-}
-
-/** Writes a new job and its event 1. `change` says what the submission does not: its state, group, schedule. */
-export const insertJob = (context: LedgerContext, wanted: Submission, change: Partial<JobRow>): JobRow => {
-  const now = context.now()
-  const id: JobId = context.newJobId()
-  const row: JobRow = {
-    id,
-    alias: wanted.alias,
-    task: wanted.task,
-    args: JSON.stringify(wanted.args),
-    queue: wanted.queue,
-    pool: wanted.pool,
-    db: wanted.db,
-    engine_hint: wanted.engine_hint,
-    family: wanted.family,
-    run_date: new Date(now).toISOString().slice(0, 10),
-    max_runtime_seconds: wanted.max_runtime_seconds,
-    state: 'waiting',
-    publication: 'none',
-    attempt: 0,
-    tries: 0,
-    seq: 1,
-    node: null,
-    session: null,
-    offer_by: null,
-    task_hash: null,
-    created_at: now,
-    started_at: null,
-    finished_at: null,
-    due_at: null,
-    engine: null,
-    rows: null,
-    bytes: null,
-    error_code: null,
-    error_message: null,
-    cancel_at: null,
-    cancel_outcome: null,
-    cancel_reason: null,
-    deleted_at: null,
-    priority: 0,
-    weight: 1,
-    eta: null,
-    expires_at: null,
-    max_tries: null,
-    retention_seconds: null,
-    tags: '[]',
-    submitted_hash: null,
-    signature: null,
-    sameness: null,
-    coalesced_with: null,
-    reused_from: null,
-    retried_from: null,
-    retried_as: null,
-    grp: null,
-    step: null,
-    schedule: null,
-    ...change,
-  }
-  const columns = [...INSERTED, ...(Object.keys(change) as (keyof JobRow)[]).filter((column) => !INSERTED.includes(column))]
-  context.store.run(insertQuery(columns), ...columns.map((column) => row[column]))
-  context.memory.keep(row)
-  writeEvent(context, row, 1, 'state', row.state, {})
-  return row
 }
 
 /**
@@ -227,8 +144,7 @@ export const submit = (context: LedgerContext, wanted: Submission, live: number)
       code: 'invalid_body',
       detail: `/queue: this tenant uses ${MAX_LANES} queues already; send the job to one of them instead of "${wanted.queue}".`,
     }
-  const row = insertJob(context, wanted, {})
+  const row = insertJob(context, wanted)
   rememberKey(context, wanted.idempotency, row.id)
-  laneReady(context, row.pool, row.queue)
   return { ok: true, job: showJob(row), created: true }
 }

@@ -1,21 +1,32 @@
 import { dueTimers, setTimer } from '../storage/timers.ts'
 import { commit, type LedgerContext, moveOneTimer } from './context.ts'
+import { expireJob } from './expire.ts'
 import { cancelOverdue } from './finish.ts'
 import { repeatLane } from './lanes.ts'
+import { noteLateness } from './lateness.ts'
 import { becomeDue, endSession, lapseOffers } from './leases.ts'
-import { KEY_SECONDS, REPEAT_LAST_MS, SESSION_SECONDS, TIMERS_PER_ALARM } from './limits.ts'
+import { AWAY_SECONDS, KEY_SECONDS, REPEAT_LAST_MS, SESSION_SECONDS, TIMERS_PER_ALARM } from './limits.ts'
 import { overdueFamilies } from './publication.ts'
 
-/** `lane` an unacknowledged announcement; `offers` the oldest open offer; `due` a back-off; `session` a silent node;
- *  `cancel` a node that owes an answer; `outbox` results not handed over; `keys` old idempotency keys; `purge` objects to delete. */
-export const LEDGER_TIMERS = ['lane', 'offers', 'due', 'session', 'cancel', 'outbox', 'keys', 'purge'] as const
+/** `lane` an unacknowledged announcement; `offers` the oldest open offer; `due` a back-off or an `eta`; `session` a silent node;
+ *  `cancel` a node that owes an answer; `outbox` results not handed over; `keys` old idempotency keys; `purge` objects to delete;
+ *  `expire` the end of a job's `ttl`. */
+export const LEDGER_TIMERS = ['lane', 'offers', 'due', 'session', 'cancel', 'outbox', 'keys', 'purge', 'expire'] as const
 export type LedgerTimer = (typeof LEDGER_TIMERS)[number]
 
-const FIRE: Record<LedgerTimer, (context: LedgerContext, ref: string) => void> = {
+/** A session's silence counts only while this ledger was there to hear of it: after a fail-over the node gets its time anew. */
+const sessionSilent = (context: LedgerContext, session: string, due: number): void => {
+  const now = context.now()
+  if (now - due > AWAY_SECONDS * 1000) setTimer(context.store, 'session', session, now + SESSION_SECONDS * 1000)
+  else endSession(context, session, `The node was not heard of for ${SESSION_SECONDS} s.`)
+}
+
+const FIRE: Record<LedgerTimer, (context: LedgerContext, ref: string, due: number) => void> = {
   lane: repeatLane,
   offers: (context) => lapseOffers(context),
   due: becomeDue,
-  session: (context, ref) => endSession(context, ref, `The node was not heard of for ${SESSION_SECONDS} s.`),
+  session: sessionSilent,
+  expire: expireJob,
   cancel: cancelOverdue,
   outbox: (context) => {
     for (const family of overdueFamilies(context)) context.emit({ kind: 'outbox', family })
@@ -37,6 +48,7 @@ export const fireTimers = (context: LedgerContext): void => {
   const due = dueTimers<LedgerTimer>(context.store, context.now(), TIMERS_PER_ALARM)
   if (due.length === 0) return
   commit(context, (inner) => {
-    for (const { kind, ref } of due) FIRE[kind](inner, ref)
+    for (const { kind, ref, due: at } of due) FIRE[kind](inner, ref, at)
+    noteLateness(inner, due)
   })
 }

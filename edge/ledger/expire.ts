@@ -1,0 +1,25 @@
+import { clearTimer, setTimer } from '../storage/timers.ts'
+import type { LedgerContext } from './context.ts'
+import { findJob, move } from './jobs.ts'
+import { REPEAT_LAST_MS } from './limits.ts'
+
+/**
+ * A job's `ttl` is over: it fails with `expired`, unless it has begun. Once begun it may be lost and wait to be tried again:
+ * that is no waiting for its turn. A node that has taken it and not begun may still give it back, so it is looked at again.
+ */
+export const expireJob = (context: LedgerContext, id: string): void => {
+  const now = context.now()
+  const row = findJob(context, id)
+  if (!row || row.finished_at !== null || row.expires_at === null || row.started_at !== null) {
+    clearTimer(context.store, 'expire', id)
+    return
+  }
+  if (row.expires_at > now || row.state === 'leased') {
+    setTimer(context.store, 'expire', id, Math.max(row.expires_at, now + (row.state === 'leased' ? REPEAT_LAST_MS : 0)))
+    return
+  }
+  const waited = Math.round((now - Math.max(row.created_at, row.eta ?? 0)) / 1000)
+  const error = { code: 'expired', message: `No node has begun the job within its ttl: it waited ${waited} s.` }
+  const freed = { node: null, session: null, offer_by: null, due_at: null }
+  move(context, row, 'expire', { ...freed, error_code: error.code, error_message: error.message }, { error })
+}
