@@ -7,6 +7,7 @@ import { Problem } from '../contract/problems.ts'
 import type { LedgerObject } from '../ledger/object.ts'
 import { readBody } from './body.ts'
 import { type AppContext, type AppEnv, personOf } from './context.ts'
+import { taggedJson } from './etags.ts'
 import { allow } from './guard.ts'
 import { idempotencyKey, preferredWait, queryInteger } from './headers.ts'
 import { fromFault } from './problem.ts'
@@ -102,7 +103,7 @@ const listHandler = async (c: AppContext): Promise<Response> => {
     before: cursor === undefined ? null : idOfCursor(cursor),
     limit,
   })
-  return c.json({ items, next: next === null ? null : cursorOf(next) })
+  return taggedJson(c, { items, next: next === null ? null : cursorOf(next) })
 }
 
 export const jobsApp = new Hono<AppEnv>()
@@ -113,7 +114,7 @@ export const jobsApp = new Hono<AppEnv>()
     const answer = await ledgerOf(c).job(id, wait * 1000)
     foundOr(answer.found, id)
     if (answer.found !== 'yes') throw notFound(id)
-    return c.json(answer.job, 200, { 'cache-control': 'no-store', ...applied(wait) })
+    return taggedJson(c, answer.job, applied(wait))
   })
   .post('/:id/cancel', allow('jobs:cancel'), async (c) => {
     const id = jobIdOf(c)

@@ -1,11 +1,13 @@
 import { z } from 'zod'
 import { Column, ColumnType, WireValue } from '../contract/columns.ts'
-import { JobEvent } from '../contract/events.ts'
+import { eventPage, JobEvent, ResetEvent } from '../contract/events.ts'
+import { GroupEvent } from '../contract/groups.ts'
 import { Job, page, SubmitBody } from '../contract/jobs.ts'
 import { ResultDocument } from '../contract/manifests.ts'
 import { ProblemDocument } from '../contract/problems.ts'
 import { SliceAnswer, SliceRequest } from '../contract/slices.ts'
 import { TaskInfo } from '../contract/tasks.ts'
+import { EVENT_OPERATIONS } from './openapi-events.ts'
 
 type Schema = Record<string, unknown>
 
@@ -20,14 +22,18 @@ const COMPONENTS = {
   Job,
   JobPage: page(Job),
   JobEvent,
+  JobEventPage: eventPage(JobEvent),
+  GroupEvent,
+  GroupEventPage: eventPage(GroupEvent),
+  ResetEvent,
   Result: ResultDocument,
   SliceRequest,
   SliceAnswer,
   Problem: ProblemDocument,
 } as const satisfies Record<string, z.ZodType>
-type Component = keyof typeof COMPONENTS
+export type Component = keyof typeof COMPONENTS
 
-interface Operation {
+export interface Operation {
   method: 'get' | 'post' | 'delete' | 'head'
   path: string
   summary: string
@@ -35,12 +41,23 @@ interface Operation {
   parameters?: { name: string; in: 'query' | 'header'; schema: Schema; description: string }[]
   body?: Component
   /** Status → what it carries. */
-  answers: Record<number, { description: string; schema?: Component; type?: string }>
+  answers: Record<
+    number,
+    { description: string; schema?: Component; type?: string /** The same as JSON, for who asks for it. */; json?: Component }
+  >
   problems: number[]
 }
 
 const text = { type: 'string' }
 const integer = (minimum: number, maximum: number): Schema => ({ type: 'integer', minimum, maximum })
+/** Answers of what carries a tag. */
+const notModified = { 304: { description: 'It is as the tag of If-None-Match says' } }
+const ifNoneMatch = {
+  name: 'If-None-Match',
+  in: 'header',
+  schema: text,
+  description: '`ETag` of an answer before. RFC 9110, section 13.1.2.',
+} as const
 const prefer = {
   name: 'Prefer',
   in: 'header',
@@ -116,8 +133,9 @@ export const OPERATIONS: Operation[] = [
       { name: 'alias', in: 'query', schema: text, description: 'Only jobs of this alias' },
       { name: 'task', in: 'query', schema: text, description: 'Only jobs of this task' },
       { name: 'state', in: 'query', schema: text, description: 'Only jobs in this state' },
+      ifNoneMatch,
     ],
-    answers: { 200: { description: 'A page', schema: 'JobPage' } },
+    answers: { 200: { description: 'A page; it may be short, or empty, while `next` leads on', schema: 'JobPage' }, ...notModified },
     problems: [400, 401, 403],
   },
   {
@@ -125,8 +143,8 @@ export const OPERATIONS: Operation[] = [
     path: '/v1/jobs/{id}',
     summary: 'One job',
     scope: 'jobs:read',
-    parameters: [prefer],
-    answers: { 200: { description: 'The job', schema: 'Job' } },
+    parameters: [prefer, ifNoneMatch],
+    answers: { 200: { description: 'The job', schema: 'Job' }, ...notModified },
     problems: [400, 401, 403, 404, 410],
   },
   {
@@ -148,27 +166,7 @@ export const OPERATIONS: Operation[] = [
     },
     problems: [401, 403, 404, 409, 410],
   },
-  {
-    method: 'get',
-    path: '/v1/jobs/{id}/events',
-    summary: 'Events of a job as Server-Sent Events',
-    scope: 'jobs:read',
-    parameters: [
-      { name: 'Last-Event-ID', in: 'header', schema: text, description: 'Go on after this number' },
-      { name: 'after', in: 'query', schema: integer(0, 999_999_999), description: 'The same, for the first request' },
-      {
-        name: 'until',
-        in: 'query',
-        schema: { type: 'string', enum: ['published'] },
-        description: 'End after the publication instead of after the job',
-      },
-    ],
-    answers: {
-      200: { description: 'Each `data` is a JobEvent; `event: progress` has no id', schema: 'JobEvent', type: 'text/event-stream' },
-      204: { description: 'Everything has happened and was seen: do not come back' },
-    },
-    problems: [400, 401, 403, 404, 410],
-  },
+  ...EVENT_OPERATIONS,
   {
     method: 'get',
     path: '/v1/jobs/{id}/result',
@@ -261,13 +259,13 @@ const operationOf = ({ summary, scope, parameters = [], path, body, answers, pro
   ...(body ? { requestBody: { required: false, content: { 'application/json': { schema: reference(body) } } } } : {}),
   responses: {
     ...Object.fromEntries(
-      Object.entries(answers).map(([status, { description, schema, type }]) => [
-        status,
-        {
-          description,
-          ...(schema || type ? { content: { [type ?? 'application/json']: schema ? { schema: reference(schema) } : {} } } : {}),
-        },
-      ]),
+      Object.entries(answers).map(([status, { description, schema, type, json }]) => {
+        const content = {
+          ...(schema || type ? { [type ?? 'application/json']: schema ? { schema: reference(schema) } : {} } : {}),
+          ...(json ? { 'application/json': { schema: reference(json) } } : {}),
+        }
+        return [status, { description, ...(Object.keys(content).length > 0 ? { content } : {}) }]
+      }),
     ),
     ...Object.fromEntries(
       problems.map((status) => [

@@ -1,16 +1,19 @@
 import type { JobEvent } from '../contract/events.ts'
-import type { Family, JobId, NodeId, PoolName, QueueName, SessionId, TenantId } from '../contract/ids.ts'
+import type { GroupEvent } from '../contract/groups.ts'
+import type { Family, GroupId, JobId, NodeId, PoolName, QueueName, SessionId, TenantId } from '../contract/ids.ts'
 import type { Lease } from '../contract/node.ts'
 import type { Store } from '../storage/store.ts'
 import { clearTimer, setTimer, setTimerBy } from '../storage/timers.ts'
 
 import type { LedgerMemory } from './memory.ts'
+import type { EventNumbers } from './numbers.ts'
 
 /** What the ledger wants done outside. All of it can be derived again from the database, so losing one is harmless. */
 export type LedgerEffect =
   | { kind: 'ready'; pool: PoolName; queue: QueueName; seq: number }
   | { kind: 'cancel'; node: NodeId; session: SessionId; lease: Lease; reason: string }
   | { kind: 'events'; job: JobId; events: JobEvent[]; ended: boolean }
+  | { kind: 'group_events'; group: GroupId; events: GroupEvent[]; ended: boolean }
   | { kind: 'outbox'; family: Family }
   | { kind: 'purge'; job: JobId }
 
@@ -25,6 +28,8 @@ export interface LedgerContext {
   /** HMAC of the edge over a text, base64url. */
   sign(text: string): string
   newJobId(): JobId
+  /** Numbers of the tenant's stream. */
+  numbers: EventNumbers
   emit(effect: LedgerEffect): void
 }
 

@@ -9,6 +9,7 @@ import type { Completion } from './finish.ts'
 import { jobIds } from './ids.ts'
 import type { Holder, OfferRequest } from './leases.ts'
 import { LedgerMemory } from './memory.ts'
+import { eventNumbers } from './numbers.ts'
 import { LEDGER_MIGRATIONS } from './schema.ts'
 import type { Submission } from './submit.ts'
 
@@ -28,6 +29,7 @@ export const testLedger = (tenant = 'acme') => {
     now,
     random,
     newJobId: jobIds(name, null, now, random),
+    numbers: eventNumbers(store),
     sign: (text) => createHmac('sha256', 'secret').update(text).digest('base64url'),
     emit: (effect) => effects.push(effect),
   }

@@ -124,18 +124,20 @@ export const writeEvent = (
   body: EventBody,
 ): void => {
   const at = context.now()
+  const n = context.numbers.next()
   const shown: JobState = SHOWN[state]
   context.store.run(
-    'INSERT INTO events (job, seq, type, state, at, body) VALUES (?, ?, ?, ?, ?, ?)',
+    'INSERT INTO events (job, seq, type, state, at, body, n) VALUES (?, ?, ?, ?, ?, ?, ?)',
     row.id,
     seq,
     type,
     shown,
     at,
     JSON.stringify(body),
+    n,
   )
   // The row's id was checked when it was made.
-  const event: JobEvent = { seq, job: row.id as JobId, type, state: shown, at: new Date(at).toISOString(), ...body }
+  const event: JobEvent = { seq, job: row.id as JobId, type, state: shown, at: new Date(at).toISOString(), ...body, n }
   context.emit({ kind: 'events', job: event.job, events: [event], ended: type === 'state' && isTerminal(shown) })
 }
 

@@ -46,3 +46,9 @@ export const MISSED_SECONDS = 120
 export const MAX_MISSED_RUNS = 100
 /** Runs of one schedule that wait for the one before, at most. */
 export const MAX_QUEUED_RUNS = 100
+/** Events of the tenant's stream that are looked at for one page of it, whatever of them the filter takes. */
+export const STREAM_SCAN_ROWS = 1_000
+/** Sockets of readers at one ledger. The platform allows 32,768 hibernating ones an object. */
+export const MAX_WATCHERS = 10_000
+/** Requests that wait at one ledger for a job's end or for events. */
+export const MAX_WAITERS = 5_000

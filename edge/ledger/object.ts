@@ -36,16 +36,16 @@ import {
   start,
 } from './leases.ts'
 import { LedgerMemory } from './memory.ts'
+import { eventNumbers } from './numbers.ts'
 import { mayPack, recordPack } from './packs.ts'
 import { handOverAgain, type Outcome, publicationOutcome, remove } from './publication.ts'
 import { Publisher } from './publisher.ts'
-import { eventsAfter, findResult, type ListQuery, type Liveness, listJobs, lookUp, showJob } from './read.ts'
+import { findResult, type ListQuery, type Liveness, listJobs, lookUp, showJob } from './read.ts'
 import { LEDGER_MIGRATIONS } from './schema.ts'
 import { rememberSlice, sliceQuery } from './slices.ts'
+import { type Follow, type Followed, Streams } from './streams.ts'
 import { countLive, type Submission, type Submitted, submit } from './submit.ts'
 import { fireTimers } from './timers.ts'
-import { Waiters } from './waiters.ts'
-import { Watchers } from './watchers.ts'
 
 export type JobAnswer = { found: 'yes'; job: Job } | { found: 'gone' } | { found: 'no' }
 export interface ResultAnswer {
@@ -60,13 +60,12 @@ export interface ResultAnswer {
 /** One tenant's jobs, events and results. Wires the pure functions of this folder to storage, alarm, sockets and other objects. */
 export class LedgerObject extends DurableObject<Env> {
   readonly #context: LedgerContext
-  readonly #watchers: Watchers
+  readonly #streams: Streams
   readonly #live = new Map<string, Liveness>()
   #liveCount: number
   readonly #alarm: Alarm
   readonly #submits: Gather<Submission, Submitted>
   readonly #publisher: Publisher
-  readonly #waiters = new Waiters()
   /** When a job last came or ended, in milliseconds since 1970. */
   #busyAt = 0
 
@@ -86,11 +85,12 @@ export class LedgerObject extends DurableObject<Env> {
       now,
       random,
       newJobId: jobIds(tenant, last as JobId | null, now, random),
+      numbers: eventNumbers(store),
       sign: (text) => createHmac('sha256', key).update(text).digest('base64url'),
       emit: (effect) => this.#carryOut(effect),
     }
     this.#liveCount = countLive(this.#context)
-    this.#watchers = new Watchers(state)
+    this.#streams = new Streams(state, this.#context, this.#live, async () => ({ found: 'no' }))
     this.#submits = new Gather((batch) => this.#submitAll(batch))
     this.#publisher = new Publisher({ env, context: this.#context, commit: (body) => this.#commit(body), busyAt: () => this.#busyAt })
     this.#alarm = new Alarm(state.storage, store, (promise) => state.waitUntil(promise))
@@ -184,19 +184,22 @@ export class LedgerObject extends DurableObject<Env> {
     return sliceQuery(this.#context, result, hash)
   }
 
-  /** A reader's socket (`/watch/{job}?after=n`): the backlog, then what comes, as JSON texts. Hibernates. */
-  override async fetch(request: Request): Promise<Response> {
-    const url = new URL(request.url)
-    const job = url.pathname.slice('/watch/'.length)
-    const after = Number(url.searchParams.get('after') ?? 0)
-    return this.#watchers.open(job, () => ({ events: eventsAfter(this.#context, job, after), live: this.#live.get(job) ?? null }))
+  /** Events of a job, a group or the tenant, at once or when there are some. */
+  follow(wanted: Follow): Promise<Followed> {
+    return this.#streams.follow(wanted)
   }
 
-  override webSocketMessage(): void {
-    // Readers have nothing to say; `ping` is answered by the platform.
+  /** A reader's socket: the backlog, then what comes, as JSON texts. Hibernates. */
+  override async fetch(request: Request): Promise<Response> {
+    return this.#streams.open(new URL(request.url))
+  }
+
+  override webSocketMessage(socket: WebSocket): void {
+    this.#streams.said(socket)
   }
 
   override webSocketClose(socket: WebSocket, code: number): void {
+    this.#streams.closed(socket)
     // 1005 and 1006 are not to be sent (RFC 6455, section 7.4.1).
     socket.close(code === 1005 || code === 1006 ? 1000 : code)
   }
@@ -260,7 +263,7 @@ export class LedgerObject extends DurableObject<Env> {
       progress: item.percent === null && item.rows === null ? null : { percent: item.percent, rows: item.rows },
     }
     this.#live.set(item.job, live)
-    this.#watchers.progress(item.job, live)
+    this.#streams.progress(item.job, live)
   }
 
   resume(holder: Holder, holding: (Lease & { running: boolean })[]): Lease[] {
@@ -336,8 +339,10 @@ export class LedgerObject extends DurableObject<Env> {
         }
         // What was known of an attempt says nothing about the next one, nor about a job that waits again.
         if (effect.events.some(({ type }) => type === 'state')) this.#live.delete(effect.job)
-        this.#watchers.events(effect.job, effect.events)
-        if (effect.ended) this.#waiters.tell(effect.job)
+        this.#streams.job(effect.job, effect.events, effect.ended)
+        return
+      case 'group_events':
+        this.#streams.group(effect.group, effect.events, effect.ended)
         return
       case 'ready':
         this.ctx.waitUntil(this.#tellPool(effect.pool, effect.queue, effect.seq))
@@ -392,7 +397,7 @@ export class LedgerObject extends DurableObject<Env> {
   }
 
   async #untilEnded(id: JobId, wait_ms: number): Promise<Job | null> {
-    if (findJob(this.#context, id)?.finished_at === null) await this.#waiters.untilEnded(id, wait_ms)
+    if (findJob(this.#context, id)?.finished_at === null) await this.#streams.waiters.until(id, wait_ms)
     const row = findJob(this.#context, id)
     return row ? showJob(row, this.#live.get(id)) : null
   }

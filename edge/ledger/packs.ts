@@ -1,5 +1,5 @@
 import type { LedgerContext } from './context.ts'
-import { findJob } from './jobs.ts'
+import { addEvent, findJob } from './jobs.ts'
 import type { Holder } from './leases.ts'
 import { PACK_SECONDS } from './limits.ts'
 
@@ -25,12 +25,14 @@ export const recordPack = (
   pack: { bytes: number; sha256: string },
 ): boolean => {
   if (!mayPack(context, holder, job, attempt)) return false
-  return (
-    context.store.run(
-      'UPDATE results SET pack_bytes = ?, pack_sha256 = ? WHERE job = ? AND pack_bytes IS NULL',
-      pack.bytes,
-      pack.sha256,
-      job,
-    ) > 0
+  const changed = context.store.run(
+    'UPDATE results SET pack_bytes = ?, pack_sha256 = ? WHERE job = ? AND pack_bytes IS NULL',
+    pack.bytes,
+    pack.sha256,
+    job,
   )
+  if (changed === 0) return false
+  const row = findJob(context, job)
+  if (row) addEvent(context, row, 'pack', { pack: { bytes: pack.bytes } })
+  return true
 }

@@ -120,18 +120,19 @@ export const fitting = (jobs: readonly { size: number }[]): number => {
 /** Events after number `after`, in order, all of them: what was left out here, a reader's stream would never bring (I9). */
 export const eventsAfter = (context: LedgerContext, job: string, after: number): JobEvent[] =>
   context.store
-    .all<{ seq: number; type: JobEvent['type']; state: JobState; at: number; body: string }>(
-      'SELECT seq, type, state, at, body FROM events WHERE job = ? AND seq > ? ORDER BY seq',
+    .all<{ seq: number; type: JobEvent['type']; state: JobState; at: number; body: string; n: number | null }>(
+      'SELECT seq, type, state, at, body, n FROM events WHERE job = ? AND seq > ? ORDER BY seq',
       job,
       after,
     )
-    .map(({ seq, type, state, at, body }) => ({
+    .map(({ seq, type, state, at, body, n }) => ({
       seq,
       job: JobId.parse(job),
       type,
       state,
       at: new Date(at).toISOString(),
       ...JSON.parse(body),
+      ...(n === null ? {} : { n }),
     }))
 
 export interface ResultRow {

@@ -9,7 +9,9 @@
  *   cancelled; `phase` and `outcome` are what `groups/decide.ts` decides by, `state` is what clients see; `carried` holds the
  *   values of the job's first row that other steps take as arguments.
  * - `lateness`: how late timers of each kind that people count on have fired.
- * - `pages`: finished jobs that have moved to object storage, from the id `first` to `last`.
+ * - `pages`: finished jobs that have moved to object storage, from the id `first` to `last`; pages do not overlap. `words` is
+ *   a Bloom filter over what lists filter by. `litter`: keys of objects that are to be deleted unless a page names them.
+ * - `marks`: numbers that must not be forgotten with the rows that they came from (numbers.ts, housekeeping.ts).
  */
 export const LEDGER_VERSION_2 = [
   'ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0',
@@ -69,5 +71,10 @@ export const LEDGER_VERSION_2 = [
   'CREATE INDEX schedules_task ON schedules (task, id)',
   'CREATE INDEX jobs_runs ON jobs (schedule, id) WHERE schedule IS NOT NULL AND finished_at IS NULL',
   'CREATE TABLE lateness (kind TEXT NOT NULL PRIMARY KEY, fired INTEGER NOT NULL, over_1s INTEGER NOT NULL, over_120s INTEGER NOT NULL, sum_ms INTEGER NOT NULL, max_ms INTEGER NOT NULL, max_at INTEGER NOT NULL) WITHOUT ROWID',
-  `CREATE TABLE pages (last TEXT NOT NULL PRIMARY KEY, first TEXT NOT NULL, jobs INTEGER NOT NULL, bytes INTEGER NOT NULL, key TEXT NOT NULL) WITHOUT ROWID`,
+  `CREATE INDEX jobs_stopped ON jobs (id) WHERE state IN ('failed', 'cancelled')`,
+  `CREATE TABLE pages (
+    last TEXT NOT NULL PRIMARY KEY, first TEXT NOT NULL, jobs INTEGER NOT NULL, bytes INTEGER NOT NULL, key TEXT NOT NULL, words BLOB NOT NULL
+  ) WITHOUT ROWID`,
+  'CREATE TABLE litter (key TEXT NOT NULL PRIMARY KEY) WITHOUT ROWID',
+  'CREATE TABLE marks (name TEXT NOT NULL PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID',
 ] as const

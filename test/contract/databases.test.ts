@@ -11,6 +11,7 @@ import { lists } from '../../edge/directory/tenants.ts'
 import type { LedgerContext } from '../../edge/ledger/context.ts'
 import { jobIds } from '../../edge/ledger/ids.ts'
 import { LedgerMemory } from '../../edge/ledger/memory.ts'
+import { eventNumbers } from '../../edge/ledger/numbers.ts'
 import { eventsAfter, findResult, listJobs, lookUp, showJob } from '../../edge/ledger/read.ts'
 import { jobOfAlias, submit } from '../../edge/ledger/submit.ts'
 import { loadPool } from '../../edge/pool/memory.ts'
@@ -65,6 +66,7 @@ const ledgerOf = (store: Store): LedgerContext => {
     now,
     random,
     newJobId: jobIds(acme, last, now, random),
+    numbers: eventNumbers(store),
     sign: () => '',
     emit: () => undefined,
   }

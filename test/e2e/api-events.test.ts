@@ -65,7 +65,11 @@ test('a reader that resumes at a number sees what came after it, and nothing twi
     expect(rest.map((event) => event.seq)).toEqual(all.map((event) => event.seq).filter((other) => other > seq))
     expect(numbered(await stream(id, `?until=published&after=${seq}`))).toEqual(rest)
   }
-  expect((await acme.ask(`/v1/jobs/${id}/events`, { headers: { 'last-event-id': '999' } })).status).toBe(204)
+  expect((await acme.ask(`/v1/jobs/${id}/events`, { headers: { 'last-event-id': String(all.at(-1)?.seq) } })).status).toBe(204)
+  // A number that was never given out: the database was restored, and the reader is told so.
+  const [reset, ...rest] = await stream(id, '', { 'last-event-id': '999' })
+  expect(reset).toEqual({ id: '0', type: 'reset', data: { oldest: 1, last: all.length } })
+  expect(numbered(rest)).toEqual(all)
 })
 
 test('the header wins over the parameter, and neither takes anything but a number', async () => {
