@@ -37,7 +37,7 @@ import {
 } from './leases.ts'
 import { LedgerMemory } from './memory.ts'
 import { eventNumbers } from './numbers.ts'
-import { mayPack, recordPack } from './packs.ts'
+import { hasPack, mayPack, recordPack } from './packs.ts'
 import { handOverAgain, type Outcome, publicationOutcome, remove } from './publication.ts'
 import { Publisher } from './publisher.ts'
 import { findResult, type ListQuery, type Liveness, listJobs, lookUp, showJob } from './read.ts'
@@ -290,6 +290,10 @@ export class LedgerObject extends DurableObject<Env> {
   /** The same for an upload, which knows the session but not the node's name. */
   mayPackAs(session: SessionId, job: JobId, attempt: number): boolean {
     return mayPack(this.#context, { session }, job, attempt)
+  }
+
+  hasPack(holder: Holder, job: JobId, attempt: number, pack: { bytes: number; sha256: string }): boolean {
+    return hasPack(this.#context, holder, job, attempt, pack)
   }
 
   packed(holder: Holder, job: JobId, attempt: number, pack: { bytes: number; sha256: string }): boolean {

@@ -23,6 +23,7 @@ const bench = (ledger: Partial<LedgerPort>) => {
   )
   const sent: ToNode[] = []
   const verified: JobId[] = []
+  const packs: string[] = []
   const pool: PoolPort = { report: async () => undefined, join: async () => undefined, leave: async () => undefined }
   const never = (): never => {
     throw new Error('nobody should ask for this')
@@ -41,7 +42,10 @@ const bench = (ledger: Partial<LedgerPort>) => {
         verified.push(job)
         return null
       },
-      verifyPack: never,
+      verifyPack: async (_at, { sha256 }) => {
+        packs.push(sha256)
+        return null
+      },
     },
     send: (message) => sent.push(message) > 0,
     hangUp: never,
@@ -52,6 +56,7 @@ const bench = (ledger: Partial<LedgerPort>) => {
     context,
     sent,
     verified,
+    packs,
     say: (message: Parameters<typeof receive>[3]) => receive(context, memory, { bounds, part: { first: true } }, message),
   }
 }
@@ -87,6 +92,31 @@ test('a completion that is repeated after the end is answered, and touches no ob
     ['ok'],
     ['ok'],
   ])
+})
+
+test('a pack that is recorded stays: the same word is answered as before, another one touches no object', async () => {
+  let recorded: string | null = null
+  const link = bench({
+    mayPack: async () => recorded === null,
+    hasPack: async (_holder, _job, _attempt, { sha256 }) => sha256 === recorded,
+    packed: async (_holder, _job, _attempt, { sha256 }) => {
+      recorded = sha256
+      return true
+    },
+  })
+  for (const letter of ['a', 'a', 'b'])
+    await link.say({
+      type: 'packed',
+      re: 1,
+      tenant: ACME,
+      job: JOB,
+      attempt: 1,
+      bytes: 10,
+      sha256: letter.repeat(64),
+      upload: { n: 0, upload: letter, parts: [] },
+    })
+  expect(link.packs).toEqual(['a'.repeat(64)])
+  expect(link.sent.map((message) => (message.type === 'ack' ? message.items[0]?.outcome : message.type))).toEqual(['ok', 'ok', 'fenced'])
 })
 
 test('a ledger that gave a lease is renewed, also when a renewal under way has just forgotten it', async () => {

@@ -242,7 +242,8 @@ const packed = async (context: LinkContext, row: SessionRow, message: z.infer<ty
     if (wrong !== null) outcome = answered('refused', wrong)
     else if (await ledger.packed(holderOf(row), job, attempt, { bytes, sha256 })) outcome = answered('ok')
     else outcome = answered('refused', 'the pack is recorded already')
-  }
+    // Said once more, because the answer was lost.
+  } else if (servesTenant(row, tenant) && (await ledger.hasPack(holderOf(row), job, attempt, { bytes, sha256 }))) outcome = answered('ok')
   context.send({ type: 'ack', re, items: [{ tenant, job, attempt, ...outcome }], offers: [] })
 }
 

@@ -1,12 +1,13 @@
 import type { Family, JobId, SessionId, TenantId } from '../contract/ids.ts'
 import { resultOf } from '../contract/ids.ts'
 import { dataKey, packKey } from '../contract/keys.ts'
-import { PART_BYTES, type PutGrant, SINGLE_PUT_BYTES, type UploadedFile } from '../contract/node.ts'
+import { type PutGrant, SINGLE_PUT_BYTES, type UploadedFile } from '../contract/node.ts'
 import type { Env } from '../env.ts'
 import { checkFooter } from '../iceberg/footer.ts'
 import { signGrant } from '../identity/grants.ts'
 import type { Completion } from '../ledger/finish.ts'
 import { presignPut, s3Target } from '../s3/presign.ts'
+import { partsOf, uploadsOf } from '../storage/multipart.ts'
 import type { ObjectsPort } from './ports.ts'
 
 interface Place {
@@ -43,8 +44,7 @@ export const r2Objects = (env: Env): ObjectsPort => {
       return { kind: file.kind, n: file.n, url: NODE_OBJECTS_PATH, headers: { [GRANT_HEADER]: grant }, upload: null, parts: [] }
     }
     const parts: PutGrant['parts'] = []
-    for (let part = 1; (part - 1) * PART_BYTES < file.bytes; part++) {
-      const bytes = Math.min(PART_BYTES, file.bytes - (part - 1) * PART_BYTES)
+    for (const { part, bytes } of partsOf(file.bytes)) {
       const grant = await signGrant(env.SCARAB_SECRET, { ...base, bytes, upload, part }, now)
       parts.push({ part, url: NODE_OBJECTS_PATH, headers: { [GRANT_HEADER]: grant } })
     }
@@ -59,28 +59,16 @@ export const r2Objects = (env: Env): ObjectsPort => {
       return { kind: file.kind, n: file.n, url, headers, upload: null, parts: [] }
     }
     const parts: PutGrant['parts'] = []
-    for (let part = 1; (part - 1) * PART_BYTES < file.bytes; part++) {
+    for (const { part } of partsOf(file.bytes)) {
       const { url, headers } = await presignPut(target, key, {}, { partNumber: String(part), uploadId: upload }, Date.now())
       parts.push({ part, url, headers })
     }
     return { kind: file.kind, n: file.n, url: '', headers: {}, upload, parts }
   }
 
-  const finishUpload = async (key: string, upload: UploadedFile): Promise<string | null> => {
-    if (upload.upload === null) return null
-    try {
-      // A node passes on what it read in a header, where an etag stands in quotes; the binding knows it without.
-      const parts = [...upload.parts]
-        .sort((a, b) => a.part - b.part)
-        .map(({ part, etag }) => ({ partNumber: part, etag: etag.replace(/^"(.*)"$/, '$1') }))
-      await env.RESULTS.resumeMultipartUpload(key, upload.upload).complete(parts)
-      return null
-    } catch (reason) {
-      // A repeated completion: the object is there already, and its size and footer are looked at like any other's.
-      if (await env.RESULTS.head(key)) return null
-      return `the upload of ${key} could not be completed: ${reason instanceof Error ? reason.message : String(reason)}`
-    }
-  }
+  const complete = uploadsOf(env.RESULTS)
+  const finishUpload = async (key: string, { upload, parts }: UploadedFile): Promise<string | null> =>
+    upload === null ? null : complete(key, upload, parts)
 
   return {
     async grant(place, files) {

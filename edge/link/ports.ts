@@ -31,6 +31,8 @@ export interface LedgerPort {
   endSession(session: SessionId, reason: string): Promise<void>
   holds(session: SessionId, job: JobId, attempt: number): Promise<boolean>
   mayPack(holder: Holder, job: JobId, attempt: number): Promise<boolean>
+  /** Whether this attempt has brought exactly this pack before. */
+  hasPack(holder: Holder, job: JobId, attempt: number, pack: { bytes: number; sha256: string }): Promise<boolean>
   packed(holder: Holder, job: JobId, attempt: number, pack: { bytes: number; sha256: string }): Promise<boolean>
   place(job: JobId): Promise<{ family: Family; task: string; ended: boolean } | null>
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { completeUpload, type PartsBucket, partsOf } from './multipart.ts'
+import { completeUpload, type PartsBucket, partsOf, uploadsOf } from './multipart.ts'
 
 test('parts are equal but the last, and hold everything', () => {
   expect(partsOf(25, 10)).toEqual([
@@ -49,6 +49,20 @@ test('a second upload to the key replaces nothing, and a repeated word is no err
   expect(await completeUpload(one, 'k', 'b', [])).toBeNull()
   expect(await completeUpload(one, 'k', 'a', [])).toBeNull()
   expect(one.object).toBe('a')
+})
+
+test('of two uploads that end at the same time the first stays', async () => {
+  const one = bucket()
+  const complete = uploadsOf(one)
+  expect(await Promise.all([complete('k', 'a', []), complete('k', 'b', [])])).toEqual([null, null])
+  expect(one.object).toBe('a')
+  // What failed does not stand in the way of the next.
+  const broken = bucket()
+  const again = uploadsOf(broken)
+  broken.head = () => Promise.reject(new Error('not now'))
+  await expect(again('k', 'a', [])).rejects.toThrow('not now')
+  broken.head = bucket().head
+  expect(await again('k', 'a', [])).toBeNull()
 })
 
 test('what cannot be completed is told, unless somebody else completed it meanwhile', async () => {

@@ -35,3 +35,18 @@ export const completeUpload = async (
     return `the upload of ${key} could not be completed: ${reason instanceof Error ? reason.message : String(reason)}`
   }
 }
+
+/** `completeUpload` for one bucket, one at a time for each key: of two uploads that end at once, one is first, and stays. */
+export const uploadsOf = (bucket: PartsBucket) => {
+  const turns = new Map<string, Promise<unknown>>()
+  return (key: string, upload: string, parts: { part: number; etag: string }[]): Promise<string | null> => {
+    const before = turns.get(key) ?? Promise.resolve()
+    const turn = before.catch(() => undefined).then(() => completeUpload(bucket, key, upload, parts))
+    turns.set(key, turn)
+    const over = (): void => {
+      if (turns.get(key) === turn) turns.delete(key)
+    }
+    turn.then(over, over)
+    return turn
+  }
+}

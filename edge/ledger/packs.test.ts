@@ -1,0 +1,57 @@
+import { expect, it } from 'vitest'
+import { commit } from './context.ts'
+import { complete } from './finish.ts'
+import { completion, HOLDER, OTHER, request, submission, testLedger } from './fixture.ts'
+import { findJob } from './jobs.ts'
+import { accept, offer } from './leases.ts'
+import { PACK_SECONDS } from './limits.ts'
+import { hasPack, mayPack, recordPack } from './packs.ts'
+import { remove } from './publication.ts'
+import { submit } from './submit.ts'
+
+const PACK = { bytes: 10, sha256: 'a'.repeat(64) }
+const ANOTHER = { bytes: 10, sha256: 'b'.repeat(64) }
+
+const finished = () => {
+  const bench = testLedger()
+  const { context } = bench
+  commit(context, (inner) => submit(inner, submission(), 0))
+  const [offered] = commit(context, (inner) => offer(inner, request(HOLDER, 1))).offers
+  if (!offered) throw new Error('nothing was offered')
+  const { job, attempt } = offered
+  commit(context, (inner) => accept(inner, HOLDER, [{ job, attempt, start: true }]))
+  const before = mayPack(context, HOLDER, job, attempt)
+  commit(context, (inner) => complete(inner, HOLDER, [completion(job, attempt)]))
+  return { ...bench, job, attempt, before }
+}
+
+it('lets the winning attempt bring one pack, after it has won and not long after', () => {
+  const { context, job, attempt, before, pass } = finished()
+  expect(before).toBe(false)
+  expect(mayPack(context, HOLDER, job, attempt)).toBe(true)
+  expect(mayPack(context, OTHER, job, attempt)).toBe(false)
+  expect(mayPack(context, HOLDER, job, attempt + 1)).toBe(false)
+  pass(PACK_SECONDS * 1000)
+  expect(mayPack(context, HOLDER, job, attempt)).toBe(false)
+  expect(recordPack(context, HOLDER, job, attempt, PACK)).toBe(false)
+})
+
+it('keeps the first pack: another is neither granted nor recorded, and the same word again is known', () => {
+  const { context, job, attempt } = finished()
+  expect(hasPack(context, HOLDER, job, attempt, PACK)).toBe(false)
+  expect(recordPack(context, HOLDER, job, attempt, PACK)).toBe(true)
+  expect(mayPack(context, HOLDER, job, attempt)).toBe(false)
+  expect(recordPack(context, HOLDER, job, attempt, ANOTHER)).toBe(false)
+  expect(hasPack(context, HOLDER, job, attempt, PACK)).toBe(true)
+  expect(hasPack(context, HOLDER, job, attempt, ANOTHER)).toBe(false)
+  expect(hasPack(context, OTHER, job, attempt, PACK)).toBe(false)
+})
+
+it('takes no pack of a deleted result', () => {
+  const { context, job, attempt } = finished()
+  const row = findJob(context, job)
+  if (!row) throw new Error('no such job')
+  commit(context, (inner) => remove(inner, row))
+  expect(mayPack(context, HOLDER, job, attempt)).toBe(false)
+  expect(recordPack(context, HOLDER, job, attempt, PACK)).toBe(false)
+})
