@@ -1,6 +1,6 @@
 import { first } from '../storage/store.ts'
 import type { LedgerContext } from './context.ts'
-import { findJob } from './jobs.ts'
+import { addEvent, findJob } from './jobs.ts'
 import type { Holder } from './leases.ts'
 import { PACK_SECONDS } from './limits.ts'
 
@@ -46,6 +46,11 @@ export const hasPack = (
 }
 
 /** Written once: a second record, even of the same attempt, is refused. */
-export const recordPack = (context: LedgerContext, holder: Holder, job: string, attempt: number, pack: PackRecord): boolean =>
-  mayPack(context, holder, job, attempt) &&
-  context.store.run('UPDATE results SET pack_bytes = ?, pack_sha256 = ? WHERE job = ?', pack.bytes, pack.sha256, job) > 0
+export const recordPack = (context: LedgerContext, holder: Holder, job: string, attempt: number, pack: PackRecord): boolean => {
+  if (!mayPack(context, holder, job, attempt)) return false
+  const changed = context.store.run('UPDATE results SET pack_bytes = ?, pack_sha256 = ? WHERE job = ?', pack.bytes, pack.sha256, job)
+  if (changed === 0) return false
+  const row = findJob(context, job)
+  if (row) addEvent(context, row, 'pack', { pack: { bytes: pack.bytes } })
+  return true
+}
