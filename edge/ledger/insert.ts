@@ -78,6 +78,7 @@ export const insertJob = (context: LedgerContext, wanted: Submission, change: Pa
   if (wanted.submitted_hash != null) asked.submitted_hash = wanted.submitted_hash
   if (wanted.signature != null) asked.signature = wanted.signature
   if (wanted.sameness != null) asked.sameness = wanted.sameness
+  if (wanted.schedule != null) asked.schedule = wanted.schedule
   if (wanted.ttl_seconds != null) asked.expires_at = (later ? eta : now) + wanted.ttl_seconds * 1000
   const written = {
     id: context.newJobId(),

@@ -1,10 +1,11 @@
 import type { JobEvent } from '../contract/events.ts'
-import { JobId, resultOf } from '../contract/ids.ts'
+import { type GroupId, JobId, resultOf, type ScheduleId, type StepName } from '../contract/ids.ts'
 import { type Job, Job as JobSchema, type JobState } from '../contract/jobs.ts'
 import { first, type SqlValue } from '../storage/store.ts'
 import type { LedgerContext } from './context.ts'
 import { findJob, type JobRow } from './jobs.ts'
 import { MAX_ARGS_BYTES, MAX_PAGE } from './limits.ts'
+import { triesOf } from './retries.ts'
 import { SHOWN } from './states.ts'
 
 const instant = (at: number | null): string | null => (at === null ? null : new Date(at).toISOString())
@@ -16,6 +17,10 @@ export interface Liveness {
   progress: Job['progress']
 }
 
+/** A joined job waits for the one it joined, a run of a schedule for the run before; what a step waits for, its group tells. */
+const waitsFor = ({ state, coalesced_with, schedule }: JobRow): string[] =>
+  state === 'joined' && coalesced_with !== null ? [coalesced_with] : state === 'blocked' && schedule !== null ? [schedule] : []
+
 /** A row as the API shows it. */
 export const showJob = (row: JobRow, live: Liveness | null = null): Job => {
   const state: JobState = SHOWN[row.state]
@@ -24,6 +29,7 @@ export const showJob = (row: JobRow, live: Liveness | null = null): Job => {
   const succeeded = row.state === 'succeeded'
   const links: Record<string, string> = { self, events: `${self}/events` }
   if (row.finished_at === null) links.cancel = `${self}/cancel`
+  if (row.state === 'failed' && row.retried_as === null && row.grp === null) links.retry = `${self}/retry`
   if (succeeded) {
     links.result = `${self}/result`
     links.slice = `${self}/slice`
@@ -60,6 +66,19 @@ export const showJob = (row: JobRow, live: Liveness | null = null): Job => {
     args: JSON.parse(row.args) as Job['args'],
     run_date: row.run_date,
     links,
+    priority: row.priority,
+    tags: row.tags === '[]' ? [] : (JSON.parse(row.tags) as string[]),
+    eta: instant(row.eta),
+    expires_at: instant(row.expires_at),
+    max_tries: row.max_tries ?? triesOf(null),
+    coalesced_with: row.coalesced_with as JobId | null,
+    reused_from: row.reused_from as JobId | null,
+    retried_from: row.retried_from as JobId | null,
+    retried_as: row.retried_as as JobId | null,
+    waiting_for: waitsFor(row),
+    group: row.grp === null || row.step === null ? null : { id: row.grp as GroupId, step: row.step as StepName },
+    schedule: row.schedule as ScheduleId | null,
+    retention_seconds: row.retention_seconds,
   }
 }
 

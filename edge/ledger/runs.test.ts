@@ -19,7 +19,7 @@ const wanted = (change: Partial<Wanted> = {}): Wanted => ({
 /** A ledger at 03:04:05 with one schedule, and jobs that only this test knows of. */
 const bench = (change: Partial<Wanted> = {}) => {
   const ledger = testLedger()
-  const made = createSchedule(ledger.context, { task, source: 'api', wanted: wanted(change), run: submission() })
+  const made = createSchedule(ledger.context, { task, source: 'api', wanted: wanted(change), run: submission(), rights: [] })
   if (!made.ok) throw new Error(made.detail)
   const { id } = made.schedule
   const started: { due: string; behind: string | null; args: unknown }[] = []

@@ -3,7 +3,7 @@ import { clearTimer } from '../storage/timers.ts'
 import type { LedgerContext } from './context.ts'
 import { type Due, dueTimes, nextFire } from './cron.ts'
 import { MAX_MISSED_RUNS, MAX_QUEUED_RUNS, MISSED_SECONDS } from './limits.ts'
-import { arm, findSchedule, keptOf, type ScheduleRow } from './schedules.ts'
+import { arm, findSchedule, type Kept, keptOf, type ScheduleRow } from './schedules.ts'
 import type { InnerState } from './states.ts'
 import type { Submission } from './submit.ts'
 
@@ -49,7 +49,7 @@ export const fireSchedule = (context: LedgerContext, id: string, tools: RunTools
     return
   }
   const now = context.now()
-  const { said, run } = keptOf(row)
+  const { said, run, rights } = keptOf(row)
   const due = dueTimes(said.cron, said.tz, row.next_at, now, MAX_MISSED_RUNS)
   const newest = due.newest.at(-1)
   if (newest === undefined) {
@@ -75,7 +75,7 @@ export const fireSchedule = (context: LedgerContext, id: string, tools: RunTools
   const next = nextFire(said.cron, said.tz, newest)
   context.store.run(
     'UPDATE schedules SET body = ?, next_at = ?, last_at = ?, last_job = ?, skipped = ?, notice = ? WHERE id = ?',
-    renewed.ok && renewed.run !== run ? JSON.stringify({ said, run: renewed.run }) : row.body,
+    renewed.ok && renewed.run !== run ? JSON.stringify({ said, run: renewed.run, rights } satisfies Kept) : row.body,
     next,
     last?.due ?? row.last_at,
     last?.job ?? row.last_job,

@@ -18,6 +18,7 @@ const named = (task: string, change: Partial<Wanted> = {}, source: NewSchedule['
   source,
   wanted: { task: TaskName.parse(task), cron: '@daily', tz: 'UTC', missed: 'latest', overlap: 'skip', ...change },
   run: submission({ task: TaskName.parse(task) }),
+  rights: [],
 })
 const file = (task: string, change: Partial<Wanted> = {}): NewSchedule => named(task, change, 'file')
 type Bench = ReturnType<typeof testLedger>

@@ -1,6 +1,7 @@
 import { ScheduleId, type TaskName } from '../contract/ids.ts'
 import type { Fault } from '../contract/problems.ts'
 import { type MissedPolicy, type OverlapPolicy, Schedule, type ScheduleBody } from '../contract/schedules.ts'
+import type { Scope } from '../identity/scopes.ts'
 import { first } from '../storage/store.ts'
 import { clearTimer, setTimer } from '../storage/timers.ts'
 import type { LedgerContext } from './context.ts'
@@ -26,10 +27,14 @@ export interface ScheduleRow {
 /** What is wanted, complete: times, zone and policies are settled. */
 export type Wanted = ScheduleBody & { cron: string; tz: string; missed: MissedPolicy; overlap: OverlapPolicy }
 
-/** `said` is what a client reads; `run` is what each run submits: the task as it was when it was last looked at. */
+/**
+ * `said` is what a client reads; `run` is what each run submits: the task as it was when it was last looked at; `rights` are
+ * what whoever made the schedule may do, which jobs that share an execution have in common.
+ */
 export interface Kept {
   said: Omit<Wanted, 'task'>
   run: Submission
+  rights: Scope[]
 }
 
 export interface NewSchedule {
@@ -37,6 +42,7 @@ export interface NewSchedule {
   source: 'api' | 'file'
   wanted: Wanted
   run: Submission
+  rights: Scope[]
 }
 
 export type Scheduled = { ok: true; schedule: Schedule; created: boolean } | ({ ok: false } & Fault)
@@ -90,7 +96,8 @@ export const listSchedules = (
   return { items: page.map(showSchedule), next: rows.length > limit ? (page.at(-1)?.id ?? null) : null }
 }
 
-const bodyOf = ({ wanted: { task: _task, ...said }, run }: NewSchedule): string => JSON.stringify({ said, run } satisfies Kept)
+const bodyOf = ({ wanted: { task: _task, ...said }, run, rights }: NewSchedule): string =>
+  JSON.stringify({ said, run, rights } satisfies Kept)
 const saidOf = (body: string): string => JSON.stringify((JSON.parse(body) as Kept).said)
 
 /** The timer is the schedule's: due when its next run is. */

@@ -1,4 +1,4 @@
-import type { Alias, Family, PoolName, QueueName, TaskName } from '../contract/ids.ts'
+import type { Alias, Family, PoolName, QueueName, ScheduleId, TaskName } from '../contract/ids.ts'
 import type { Job } from '../contract/jobs.ts'
 import type { Fault } from '../contract/problems.ts'
 import type { Argument } from '../contract/tasks.ts'
@@ -41,6 +41,8 @@ export interface Submission {
   sameness?: string | null
   /** A finished result that is not older may answer. */
   reuse_seconds?: number | null
+  /** The schedule that submits it. */
+  schedule?: ScheduleId | null
   /** Scope (principal and route) and key in one; `body` is the hash of the request. */
   idempotency: { key: string; body: string } | null
 }
@@ -98,6 +100,23 @@ export const rememberKey = (context: LedgerContext, idempotency: Submission['ide
   setOneTimer(context, 'keys', now() + KEY_SECONDS * 1000)
 }
 
+/** Whether there is room for one more job and its lane. `live` is the number of jobs that have not ended. */
+export const admit = (context: LedgerContext, wanted: Pick<Submission, 'pool' | 'queue'>, live: number): ({ ok: false } & Fault) | null => {
+  if (live >= MAX_LIVE_JOBS)
+    return {
+      ok: false,
+      code: 'too_many_jobs',
+      detail: `${live} jobs of this tenant have not ended; the limit is ${MAX_LIVE_JOBS}. Try again when some have.`,
+    }
+  if (laneCount(context, wanted.pool, wanted.queue) >= MAX_LANES)
+    return {
+      ok: false,
+      code: 'invalid_body',
+      detail: `/queue: this tenant uses ${MAX_LANES} queues already; send the job to one of them instead of "${wanted.queue}".`,
+    }
+  return null
+}
+
 /**
  * Takes a job: idempotency, alias, insert, event 1 and the lane's announcement in one transaction of the caller.
  * `live` is the number of jobs that have not ended.
@@ -132,18 +151,8 @@ export const submit = (context: LedgerContext, wanted: Submission, live: number)
       }
     }
   }
-  if (live >= MAX_LIVE_JOBS)
-    return {
-      ok: false,
-      code: 'too_many_jobs',
-      detail: `${live} jobs of this tenant have not ended; the limit is ${MAX_LIVE_JOBS}. Try again when some have.`,
-    }
-  if (laneCount(context, wanted.pool, wanted.queue) >= MAX_LANES)
-    return {
-      ok: false,
-      code: 'invalid_body',
-      detail: `/queue: this tenant uses ${MAX_LANES} queues already; send the job to one of them instead of "${wanted.queue}".`,
-    }
+  const refused = admit(context, wanted, live)
+  if (refused) return refused
   const row = insertJob(context, wanted)
   rememberKey(context, wanted.idempotency, row.id)
   return { ok: true, job: showJob(row), created: true }

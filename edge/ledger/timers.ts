@@ -7,11 +7,12 @@ import { noteLateness } from './lateness.ts'
 import { becomeDue, endSession, lapseOffers } from './leases.ts'
 import { AWAY_SECONDS, KEY_SECONDS, REPEAT_LAST_MS, SESSION_SECONDS, TIMERS_PER_ALARM } from './limits.ts'
 import { overdueFamilies } from './publication.ts'
+import { type CurrentTasks, scheduleDue } from './scheduled.ts'
 
 /** `lane` an unacknowledged announcement; `offers` the oldest open offer; `due` a back-off or an `eta`; `session` a silent node;
  *  `cancel` a node that owes an answer; `outbox` results not handed over; `keys` old idempotency keys; `purge` objects to delete;
- *  `expire` the end of a job's `ttl`. */
-export const LEDGER_TIMERS = ['lane', 'offers', 'due', 'session', 'cancel', 'outbox', 'keys', 'purge', 'expire'] as const
+ *  `expire` the end of a job's `ttl`; `schedule` a schedule's next run. */
+export const LEDGER_TIMERS = ['lane', 'offers', 'due', 'session', 'cancel', 'outbox', 'keys', 'purge', 'expire', 'schedule'] as const
 export type LedgerTimer = (typeof LEDGER_TIMERS)[number]
 
 /** A session's silence counts only while this ledger was there to hear of it: after a fail-over the node gets its time anew. */
@@ -21,12 +22,13 @@ const sessionSilent = (context: LedgerContext, session: string, due: number): vo
   else endSession(context, session, `The node was not heard of for ${SESSION_SECONDS} s.`)
 }
 
-const FIRE: Record<LedgerTimer, (context: LedgerContext, ref: string, due: number) => void> = {
+const FIRE: Record<LedgerTimer, (context: LedgerContext, ref: string, due: number, current: CurrentTasks) => void> = {
   lane: repeatLane,
   offers: (context) => lapseOffers(context),
   due: becomeDue,
   session: sessionSilent,
   expire: expireJob,
+  schedule: (context, ref, _due, current) => scheduleDue(context, ref, current),
   cancel: cancelOverdue,
   outbox: (context) => {
     for (const family of overdueFamilies(context)) context.emit({ kind: 'outbox', family })
@@ -43,12 +45,12 @@ const FIRE: Record<LedgerTimer, (context: LedgerContext, ref: string, due: numbe
   },
 }
 
-/** Handles what is due, bounded and in one transaction. Harmless when called too often. */
-export const fireTimers = (context: LedgerContext): void => {
+/** Handles what is due, bounded and in one transaction. Harmless when called too often. `current`: tasks of schedules that are due. */
+export const fireTimers = (context: LedgerContext, current: CurrentTasks = new Map()): void => {
   const due = dueTimers<LedgerTimer>(context.store, context.now(), TIMERS_PER_ALARM)
   if (due.length === 0) return
   commit(context, (inner) => {
-    for (const { kind, ref, due: at } of due) FIRE[kind](inner, ref, at)
+    for (const { kind, ref, due: at } of due) FIRE[kind](inner, ref, at, current)
     noteLateness(inner, due)
   })
 }
