@@ -6,6 +6,7 @@ import { handleS3, isS3Path } from '../s3/handler.ts'
 import { serveAsset } from './assets.ts'
 import type { AppEnv } from './context.ts'
 import { eventsApp } from './events.ts'
+import { groupsApp } from './groups.ts'
 import { allow, hostGuard } from './guard.ts'
 import { healthApp } from './health.ts'
 import { jobsApp, submitHandler } from './jobs.ts'
@@ -59,6 +60,7 @@ export const app = new Hono<AppEnv>()
   .route('/v1', eventsApp)
   .route('/v1/jobs', resultsApp)
   .route('/v1/jobs', slicesApp)
+  .route('/v1/groups', groupsApp)
   .route('/v1/results', sliceAddressApp)
   .route('/v1', placesApp)
   .route('/node/v1', nodesApp)

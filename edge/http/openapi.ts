@@ -1,13 +1,14 @@
 import { z } from 'zod'
 import { Column, ColumnType, WireValue } from '../contract/columns.ts'
 import { eventPage, JobEvent, ResetEvent } from '../contract/events.ts'
-import { GroupEvent } from '../contract/groups.ts'
+import { Group, GroupBody, GroupEvent } from '../contract/groups.ts'
 import { Job, page, SubmitBody } from '../contract/jobs.ts'
 import { ResultDocument } from '../contract/manifests.ts'
 import { ProblemDocument } from '../contract/problems.ts'
 import { SliceAnswer, SliceRequest } from '../contract/slices.ts'
 import { TaskInfo } from '../contract/tasks.ts'
 import { EVENT_OPERATIONS } from './openapi-events.ts'
+import { GROUP_OPERATIONS } from './openapi-groups.ts'
 
 type Schema = Record<string, unknown>
 
@@ -26,6 +27,9 @@ const COMPONENTS = {
   GroupEvent,
   GroupEventPage: eventPage(GroupEvent),
   ResetEvent,
+  GroupSubmit: GroupBody,
+  Group,
+  GroupPage: page(Group),
   Result: ResultDocument,
   SliceRequest,
   SliceAnswer,
@@ -167,6 +171,7 @@ export const OPERATIONS: Operation[] = [
     problems: [401, 403, 404, 409, 410],
   },
   ...EVENT_OPERATIONS,
+  ...GROUP_OPERATIONS,
   {
     method: 'get',
     path: '/v1/jobs/{id}/result',

@@ -14,6 +14,8 @@ export type LedgerEffect =
   | { kind: 'cancel'; node: NodeId; session: SessionId; lease: Lease; reason: string }
   | { kind: 'events'; job: JobId; events: JobEvent[]; ended: boolean }
   | { kind: 'group_events'; group: GroupId; events: GroupEvent[]; ended: boolean }
+  /** The first row of a step's result lies in object storage, and other steps take values of it. */
+  | { kind: 'carry'; group: string; step: string }
   | { kind: 'outbox'; family: Family }
   | { kind: 'purge'; job: JobId }
 
@@ -31,6 +33,8 @@ export interface LedgerContext {
   /** Numbers of the tenant's stream. */
   numbers: EventNumbers
   emit(effect: LedgerEffect): void
+  /** The last thing in every transaction: what follows from the changes to jobs that `memory.touched` names. */
+  settle(inner: LedgerContext): void
 }
 
 /** Runs `body` as one transaction; its effects are let out only when it has committed. */
@@ -39,7 +43,12 @@ export const commit = <T>(context: LedgerContext, body: (inner: LedgerContext) =
   context.memory.trim()
   let answer: T
   try {
-    answer = context.store.transaction(() => body({ ...context, emit: (effect) => effects.push(effect) }))
+    answer = context.store.transaction(() => {
+      const inner: LedgerContext = { ...context, emit: (effect) => effects.push(effect) }
+      const result = body(inner)
+      context.settle(inner)
+      return result
+    })
   } catch (reason) {
     // What memory holds was perhaps changed together with rows that have been rolled back.
     context.memory.forget()

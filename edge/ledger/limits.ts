@@ -17,6 +17,11 @@ export const KEY_SECONDS = 24 * 3600
 export const MAX_LIVE_JOBS = 200_000
 /** What may stay in the database of a finished job, manifest and rows together; above it they move to object storage. */
 export const MAX_KEPT_BYTES = 4 * 1024
+/** Groups of one tenant that have not ended; beyond it a submit is refused with 429. */
+export const MAX_LIVE_GROUPS = 10_000
+/** Groups of a page of a list, and steps of all of them together (beyond the first): about 300 bytes each. */
+export const MAX_GROUP_PAGE = 100
+export const MAX_GROUP_PAGE_STEPS = 2_000
 /** How often an unacknowledged message to a pool or table is repeated, first and at most. */
 export const REPEAT_FIRST_MS = 1_000
 export const REPEAT_LAST_MS = 30_000

@@ -36,6 +36,8 @@ export class LedgerMemory {
   readonly sessions = new Map<string, number>()
   /** Kinds of which the one timer is set. */
   readonly timers = new Set<string>()
+  /** Jobs of groups that this transaction has changed: their steps follow before it ends. */
+  readonly touched = new Set<string>()
 
   keep(row: JobRow): void {
     if (row.args.length <= MAX_ARGS) this.jobs.set(row.id, row)
@@ -56,5 +58,6 @@ export class LedgerMemory {
     this.lanes.clear()
     this.sessions.clear()
     this.timers.clear()
+    this.touched.clear()
   }
 }

@@ -1,6 +1,7 @@
 import { DurableObject } from 'cloudflare:workers'
 import { createHmac } from 'node:crypto'
 import { stub } from '../addressing.ts'
+import type { Group } from '../contract/groups.ts'
 import type { Family, JobId, NodeId, PoolName, QueueName, ResultId, SessionId, SliceHash } from '../contract/ids.ts'
 import { TenantId } from '../contract/ids.ts'
 import type { Job, Phase } from '../contract/jobs.ts'
@@ -18,6 +19,10 @@ import { busySlots } from './busy.ts'
 import { commit, type LedgerContext, type LedgerEffect } from './context.ts'
 import { type CancelAnswer, type Completion, cancel, cancelAnswered, cancelSent, complete, fail } from './finish.ts'
 import { Gather } from './gather.ts'
+import { settleGroups } from './groups/advance.ts'
+import { askGroup, type Desk, fetchCarried, type GroupAnswer, type GroupDeed, groupBody, takeGroup } from './groups/desk.ts'
+import { type GroupQuery, listGroups } from './groups/show.ts'
+import type { GroupSubmission } from './groups/submit.ts'
 import { jobIds } from './ids.ts'
 import { findJob } from './jobs.ts'
 import { laneAcknowledged, laneUnheard, loadLanes } from './lanes.ts'
@@ -66,6 +71,7 @@ export class LedgerObject extends DurableObject<Env> {
   readonly #alarm: Alarm
   readonly #submits: Gather<Submission, Submitted>
   readonly #publisher: Publisher
+  readonly #desk: Desk
   /** When a job last came or ended, in milliseconds since 1970. */
   #busyAt = 0
 
@@ -88,7 +94,9 @@ export class LedgerObject extends DurableObject<Env> {
       numbers: eventNumbers(store),
       sign: (text) => createHmac('sha256', key).update(text).digest('base64url'),
       emit: (effect) => this.#carryOut(effect),
+      settle: settleGroups,
     }
+    this.#desk = { context: this.#context, commit: (body) => this.#commit(body) }
     this.#liveCount = countLive(this.#context)
     this.#streams = new Streams(state, this.#context, this.#live, async () => ({ found: 'no' }))
     this.#submits = new Gather((batch) => this.#submitAll(batch))
@@ -174,6 +182,32 @@ export class LedgerObject extends DurableObject<Env> {
   /** Slots that this tenant's running jobs take, by node. */
   busySlots(): Record<string, number> {
     return busySlots(this.#context)
+  }
+
+  // ---- groups ----------------------------------------------------------------------------------------------------
+
+  submitGroup(wanted: GroupSubmission): GroupAnswer {
+    this.#busyAt = Date.now()
+    try {
+      return takeGroup(this.#desk, wanted, this.#liveCount, (made) => {
+        this.#liveCount += made
+      })
+    } catch (reason) {
+      this.#liveCount = countLive(this.#context)
+      throw reason
+    }
+  }
+
+  group(id: string, deed: GroupDeed): GroupAnswer {
+    return askGroup(this.#desk, id, deed)
+  }
+
+  groups(query: GroupQuery): { items: Group[]; next: string | null } {
+    return listGroups(this.#context, query)
+  }
+
+  groupBody(id: string): ReturnType<typeof groupBody> {
+    return groupBody(this.#context, id)
   }
 
   rememberSlice(result: ResultId, hash: SliceHash, query: string): void {
@@ -357,6 +391,9 @@ export class LedgerObject extends DurableObject<Env> {
       case 'outbox':
         this.ctx.waitUntil(this.#publisher.handOver(effect.family))
         return
+      case 'carry':
+        this.ctx.waitUntil(this.#carry(effect.group, effect.step))
+        return
       case 'purge':
         this.ctx.waitUntil(this.#settle(effect.job))
         return
@@ -397,6 +434,14 @@ export class LedgerObject extends DurableObject<Env> {
       if (findJob(this.#context, job)?.deleted_at === null) clearTimer(this.#context.store, 'purge', job)
     } catch (reason) {
       console.warn(`result of ${job} was not moved; it is tried again: ${String(reason)}`)
+    }
+  }
+
+  async #carry(group: string, step: string): Promise<void> {
+    try {
+      await fetchCarried(this.#desk, this.env.RESULTS, group, step)
+    } catch (reason) {
+      console.warn(`values of step ${step} of ${group} were not read; it is tried again: ${String(reason)}`)
     }
   }
 

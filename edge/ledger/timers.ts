@@ -2,6 +2,8 @@ import { dueTimers, setTimer } from '../storage/timers.ts'
 import { commit, type LedgerContext, moveOneTimer } from './context.ts'
 import { expireJob } from './expire.ts'
 import { cancelOverdue } from './finish.ts'
+import { approvalDue, groupDue } from './groups/persons.ts'
+import { carryDue } from './groups/sync.ts'
 import { repeatLane } from './lanes.ts'
 import { noteLateness } from './lateness.ts'
 import { becomeDue, endSession, lapseOffers } from './leases.ts'
@@ -11,8 +13,23 @@ import { type CurrentTasks, scheduleDue } from './scheduled.ts'
 
 /** `lane` an unacknowledged announcement; `offers` the oldest open offer; `due` a back-off or an `eta`; `session` a silent node;
  *  `cancel` a node that owes an answer; `outbox` results not handed over; `keys` old idempotency keys; `purge` objects to delete;
- *  `expire` the end of a job's `ttl`; `schedule` a schedule's next run. */
-export const LEDGER_TIMERS = ['lane', 'offers', 'due', 'session', 'cancel', 'outbox', 'keys', 'purge', 'expire', 'schedule'] as const
+ *  `expire` the end of a job's `ttl`; `schedule` a schedule's next run; `group` a group's deadline; `approval` a decision's;
+ *  `carry` values of a first row that are to be read from object storage. */
+export const LEDGER_TIMERS = [
+  'lane',
+  'offers',
+  'due',
+  'session',
+  'cancel',
+  'outbox',
+  'keys',
+  'purge',
+  'expire',
+  'schedule',
+  'group',
+  'approval',
+  'carry',
+] as const
 export type LedgerTimer = (typeof LEDGER_TIMERS)[number]
 
 /** A session's silence counts only while this ledger was there to hear of it: after a fail-over the node gets its time anew. */
@@ -43,6 +60,9 @@ const FIRE: Record<LedgerTimer, (context: LedgerContext, ref: string, due: numbe
     setTimer(context.store, 'purge', ref, context.now() + REPEAT_LAST_MS)
     context.emit({ kind: 'purge', job: ref as never })
   },
+  group: groupDue,
+  approval: approvalDue,
+  carry: carryDue,
 }
 
 /** Handles what is due, bounded and in one transaction. Harmless when called too often. `current`: tasks of schedules that are due. */

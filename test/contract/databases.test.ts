@@ -69,6 +69,7 @@ const ledgerOf = (store: Store): LedgerContext => {
     numbers: eventNumbers(store),
     sign: () => '',
     emit: () => undefined,
+    settle: () => undefined,
   }
 }
 

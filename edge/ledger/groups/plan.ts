@@ -31,6 +31,14 @@ export interface Reference {
 }
 
 export type StepKind = StepInfo['kind']
+/** What a submit says of the moment at which a job begins to wait: for a step that is when its parents are done. */
+export interface StepRun {
+  ttl_seconds: number | null
+  /** Whether an identical job may be shared (then with whose rights), and a finished result that is not older. */
+  shared: boolean
+  rights: readonly string[]
+  reuse_seconds: number | null
+}
 export type JobBody = Omit<JobStep, 'needs' | 'when' | 'after' | 'compensates'>
 
 /** A step as it is kept: everything that is decided later is decided by this. */
@@ -50,6 +58,8 @@ export interface StepPlan {
   awaited: boolean
   task: TaskName | null
   approval: ApprovalStep['approval'] | null
+  /** How its job is to be run once its parents are done; put in when the group is taken. */
+  run?: StepRun
   body: GroupBody['steps'][StepName] | NonNullable<GroupBody['alert']>
 }
 
