@@ -1,13 +1,36 @@
 import { type EngineAssets, warmUp } from './engine.ts'
+import { type TenantWatched, type TenantWatchOptions, watchTenant } from './events.ts'
+import { type Groups, groupsOf } from './groups.ts'
 import { createHttp, type Http, type TokenSource } from './http.ts'
+import { type Queues, queuesOf } from './queues.ts'
+import { type ListOptions, listQuery, posted, withSignal } from './requests.ts'
+import { type Schedules, schedulesOf } from './schedules.ts'
 import { fetchDocument, type OpenOptions, openResult, type Slice } from './slice.ts'
 import { type Watched, type WatchOptions, watchJob } from './watch.ts'
-import { isJob, isPage, isTask, type Job, type Page, type ResultDocument, type SubmitBody, type TaskInfo } from './wire.ts'
+import {
+  type BatchItem,
+  type BatchJob,
+  isBatchAnswer,
+  isJob,
+  isPage,
+  isTask,
+  type Job,
+  type Page,
+  type ResultDocument,
+  type SubmitBody,
+  type TaskInfo,
+} from './wire.ts'
 
 export { cellText, tsv } from './csv.ts'
 export type { EngineAssets, QueryOptions } from './engine.ts'
 export { EngineError } from './engine.ts'
+export type { TenantWatched, TenantWatchOptions } from './events.ts'
+export type { Connection } from './follow.ts'
+export type { Groups, GroupWatched, GroupWatchOptions } from './groups.ts'
 export { isAbort } from './queue.ts'
+export type { Queues } from './queues.ts'
+export type { ListOptions } from './requests.ts'
+export type { Schedules } from './schedules.ts'
 export type { OpenOptions, Slice, SliceEvent } from './slice.ts'
 export type { ColumnSummary } from './stats.ts'
 export type { View } from './view.ts'
@@ -37,12 +60,23 @@ export interface Client {
   tasks(signal?: AbortSignal): Promise<Page<TaskInfo>>
   task(name: string, signal?: AbortSignal): Promise<TaskInfo>
   submit(task: string, options?: SubmitOptions): Promise<Job>
+  /** Up to 1,000 jobs in one transaction; an answer for each, in order: one that is refused leaves the others alone. */
+  batch(jobs: BatchJob[], options?: { idempotencyKey?: string; signal?: AbortSignal }): Promise<BatchItem[]>
   job(id: string, signal?: AbortSignal): Promise<Job>
-  jobs(options?: { alias?: string; cursor?: string; limit?: number; signal?: AbortSignal }): Promise<Page<Job>>
+  jobs(options?: ListOptions & { alias?: string; task?: string; state?: string }): Promise<Page<Job>>
   cancel(id: string): Promise<Job>
+  /** Jobs that failed and were not run again. */
+  dead(options?: ListOptions): Promise<Page<Job>>
+  /** Runs a dead job again, as a new job (`retried_from`). */
+  retry(id: string): Promise<Job>
   remove(id: string): Promise<void>
   /** Events and progress of a job as they happen; survives broken connections without a gap. */
   watch(id: string, options?: WatchOptions): AsyncGenerator<Watched, void, undefined>
+  /** Events of all of the tenant's jobs, filtered; never ends by itself. */
+  watchAll(options?: TenantWatchOptions): AsyncGenerator<TenantWatched, void, undefined>
+  readonly groups: Groups
+  readonly schedules: Schedules
+  readonly queues: Queues
   result(id: string, signal?: AbortSignal): Promise<ResultDocument>
   /** Starts the engine while a job still runs. */
   warmUp(): void
@@ -67,7 +101,6 @@ export const createClient = (options: ClientOptions): Client => {
     return options.assets
   }
   const jobPath = (id: string): string => `/v1/jobs/${encodeURIComponent(id)}`
-  const withSignal = (signal: AbortSignal | undefined): RequestInit => (signal ? { signal } : {})
   return {
     http,
     tasks: (signal) => http.json('/v1/tasks', isPage(isTask), withSignal(signal)),
@@ -84,19 +117,19 @@ export const createClient = (options: ClientOptions): Client => {
         ...withSignal(signal),
       }),
     job: (id, signal) => http.json(jobPath(id), isJob, withSignal(signal)),
-    jobs: ({ alias, cursor, limit, signal } = {}) => {
-      const query = new URLSearchParams()
-      if (alias !== undefined) query.set('alias', alias)
-      if (cursor !== undefined) query.set('cursor', cursor)
-      if (limit !== undefined) query.set('limit', String(limit))
-      const text = query.toString()
-      return http.json(`/v1/jobs${text === '' ? '' : `?${text}`}`, isPage(isJob), withSignal(signal))
-    },
+    batch: async (jobs, given = {}) => (await http.json('/v1/jobs/batch', isBatchAnswer, posted({ jobs }, given))).items,
+    jobs: (given = {}) => http.json(`/v1/jobs${listQuery({ ...given })}`, isPage(isJob), withSignal(given.signal)),
+    dead: (given = {}) => http.json(`/v1/dead${listQuery({ ...given })}`, isPage(isJob), withSignal(given.signal)),
+    retry: (id) => http.json(`${jobPath(id)}/retry`, isJob, { method: 'POST' }),
     cancel: (id) => http.json(`${jobPath(id)}/cancel`, isJob, { method: 'POST' }),
     remove: async (id) => {
       await http.request(jobPath(id), { method: 'DELETE' })
     },
     watch: (id, watch) => watchJob(http, id, watch),
+    watchAll: (watch) => watchTenant(http, watch),
+    groups: groupsOf(http),
+    schedules: schedulesOf(http),
+    queues: queuesOf(http),
     result: (id, signal) => fetchDocument(http, id, signal),
     warmUp: () => {
       warmUp(assets())

@@ -40,7 +40,7 @@ const collect = async (watching: AsyncGenerator<Watched, void, undefined>) => {
   const seen: string[] = []
   for await (const one of watching)
     seen.push(
-      one.type === 'event' ? `${one.event.seq} ${one.event.state}` : one.type === 'progress' ? 'progress' : `connection ${one.seconds}`,
+      one.type === 'event' ? `${one.event.seq} ${one.event.state}` : one.type === 'connection' ? `connection ${one.seconds}` : one.type,
     )
   return seen
 }

@@ -1,16 +1,33 @@
+import type { z } from 'zod'
 import type { Column, WireValue } from '../../edge/contract/columns.ts'
 import type { JobEvent, ProgressEvent } from '../../edge/contract/events.ts'
-import type { Job } from '../../edge/contract/jobs.ts'
+import type { Group, GroupBody, GroupEvent } from '../../edge/contract/groups.ts'
+import type { BatchBody, Job, SubmitBody as SubmitSchema } from '../../edge/contract/jobs.ts'
 import type { ResultDocument } from '../../edge/contract/manifests.ts'
+import type { Queue, QueueSettings } from '../../edge/contract/queues.ts'
+import type { Schedule, ScheduleBody } from '../../edge/contract/schedules.ts'
 import type { Filter, SliceAnswer, StructuredSlice } from '../../edge/contract/slices.ts'
 import type { TaskInfo } from '../../edge/contract/tasks.ts'
 
 export type { Column, ColumnType } from '../../edge/contract/columns.ts'
 export type { JobEvent, ProgressEvent } from '../../edge/contract/events.ts'
-export type { Job, SubmitBody } from '../../edge/contract/jobs.ts'
+export type { Group, GroupEvent, GroupState, StepInfo, StepState } from '../../edge/contract/groups.ts'
+export type { Job } from '../../edge/contract/jobs.ts'
 export type { Pack, ResultDocument } from '../../edge/contract/manifests.ts'
+export type { Queue } from '../../edge/contract/queues.ts'
+export type { Schedule } from '../../edge/contract/schedules.ts'
 export type { Filter, FilterOp, SliceAnswer, SliceRequest, StructuredSlice } from '../../edge/contract/slices.ts'
 export type { Param, TaskInfo } from '../../edge/contract/tasks.ts'
+
+/** What requests carry: the contract's forms before defaults are filled in. */
+export type SubmitBody = z.input<typeof SubmitSchema>
+export type BatchJob = z.input<typeof BatchBody>['jobs'][number]
+export type GroupSubmit = z.input<typeof GroupBody>
+export type QueueSubmit = z.input<typeof QueueSettings>
+export type ScheduleSubmit = z.input<typeof ScheduleBody>
+
+/** One job of a batch, in the order in which they were sent. */
+export type BatchItem = { status: number; job: Job } | { status: number; problem: { code: string; detail: string } }
 
 /**
  * A value of a row, in the one form that server, preview and local copy share (`WireValue` of the contract): 64-bit
@@ -46,6 +63,32 @@ const texts = (value: Record<string, unknown>, ...names: string[]): boolean => n
 
 export const isJob = (value: unknown): value is Job =>
   isRecord(value) && texts(value, 'id', 'task', 'state', 'publication', 'created_at') && typeof value.attempt === 'number'
+
+export const isBatchItem = (value: unknown): value is BatchItem =>
+  isRecord(value) &&
+  typeof value.status === 'number' &&
+  (isJob(value.job) || (isRecord(value.problem) && texts(value.problem, 'code', 'detail')))
+
+export const isBatchAnswer = (value: unknown): value is { items: BatchItem[] } =>
+  isRecord(value) && Array.isArray(value.items) && value.items.every(isBatchItem)
+
+const isStep = (value: unknown): boolean =>
+  isRecord(value) && texts(value, 'state', 'kind') && Array.isArray(value.needs) && (value.job === null || typeof value.job === 'string')
+
+export const isGroup = (value: unknown): value is Group =>
+  isRecord(value) &&
+  texts(value, 'id', 'state', 'created_at') &&
+  typeof value.seq === 'number' &&
+  isRecord(value.steps) &&
+  Object.values(value.steps).every(isStep)
+
+export const isGroupEvent = (value: unknown): value is GroupEvent =>
+  isRecord(value) && typeof value.seq === 'number' && texts(value, 'group', 'type', 'state', 'at')
+
+export const isQueue = (value: unknown): value is Queue =>
+  isRecord(value) && texts(value, 'name') && typeof value.waiting === 'number' && typeof value.held === 'number'
+
+export const isSchedule = (value: unknown): value is Schedule => isRecord(value) && texts(value, 'id', 'task', 'cron', 'tz', 'source')
 
 export const isTask = (value: unknown): value is TaskInfo => isRecord(value) && texts(value, 'name', 'hash') && Array.isArray(value.params)
 

@@ -100,6 +100,7 @@ export const openJobSession = (id: string, source: Source | null) => {
       for await (const seen of client.watch(id, { until: 'published', signal: stop.signal })) {
         if (seen.type === 'connection') reconnecting.value = seen.seconds
         else if (seen.type === 'progress') progress.value = seen.progress
+        else if (seen.type === 'reset') await refresh()
         else {
           // Events of the past are history; only the last one tells the state of now.
           const isNow = begun === null || seen.event.seq > begun.seq

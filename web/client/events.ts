@@ -1,0 +1,41 @@
+import { type Connection, type FollowOptions, followStream } from './follow.ts'
+import type { Http } from './http.ts'
+import { listQuery } from './requests.ts'
+import { resetTo } from './watch.ts'
+import { isJobEvent, type JobEvent } from './wire.ts'
+
+export type TenantWatched =
+  | { type: 'event'; event: JobEvent }
+  /** Events before these are no longer kept: read anew what you show. */
+  | { type: 'reset' }
+  | Connection
+
+export interface TenantWatchOptions extends FollowOptions {
+  /** The last `n` already known. Absent: from the beginning of what is kept. */
+  after?: number
+  task?: string
+  queue?: string
+  tag?: string
+  state?: string
+}
+
+/**
+ * Every event of the tenant's jobs (`GET /v1/events`), filtered by task, queue, tag and state. Their numbers `n` rise and may
+ * leave some out; the stream never ends by itself.
+ */
+export async function* watchTenant(http: Http, options: TenantWatchOptions = {}): AsyncGenerator<TenantWatched, void, undefined> {
+  const { after = 0, task, queue, tag, state } = options
+  let seen = after
+  for await (const one of followStream(http, `/v1/events${listQuery({ task, queue, tag, state })}`, () => seen, options)) {
+    if (one.type === 'connection') yield one
+    else if (one.message.event === 'reset') {
+      seen = resetTo(one.message.id, seen)
+      yield { type: 'reset' }
+    } else {
+      const event: unknown = JSON.parse(one.message.data)
+      if (!isJobEvent(event) || event.n === undefined || event.n <= seen) continue
+      seen = event.n
+      yield { type: 'event', event }
+    }
+  }
+}
