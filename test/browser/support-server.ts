@@ -6,6 +6,7 @@ import type { JobEvent, ProgressEvent } from '../../edge/contract/events.ts'
 import { plainTask } from '../../edge/contract/fixture.ts'
 import type { Param } from '../../edge/contract/tasks.ts'
 import { type MadeResult, sha256 } from './support-results.ts'
+import type { SupportWork } from './support-work.ts'
 
 /** A report of the support server: what `GET /v1/tasks` says of it, and what its jobs come to. */
 export interface SupportTask {
@@ -93,6 +94,8 @@ export const startSupportServer = async (options: {
   tasks: SupportTask[]
   stepMilliseconds?: number
   port?: number
+  /** Groups, schedules, lanes and dead letters, where they are wanted. */
+  work?: SupportWork
 }): Promise<SupportServer> => {
   const step = options.stepMilliseconds ?? 60
   const jobs = new Map<string, SupportJob>()
@@ -296,6 +299,10 @@ export const startSupportServer = async (options: {
       return problem(response, failing, failing === 403 ? 'insufficient_scope' : 'unavailable', 'The support server was told to fail')
     if (request.headers.authorization !== `Bearer ${token}`) return problem(response, 401, 'invalid_token', 'The token is not known')
     const parts = url.pathname.split('/').slice(2).map(decodeURIComponent)
+    if (options.work?.owns(url.pathname)) {
+      const text = (await bodyOf(request)).toString()
+      return options.work.answer(request, response, url, text === '' ? null : JSON.parse(text))
+    }
     if (url.pathname === '/v1/tasks') return json(response, 200, { items: options.tasks.map(taskInfo), next: null })
     if (parts[0] === 'tasks' && parts[1] !== undefined) {
       const task = options.tasks.find((one) => one.name === parts[1])

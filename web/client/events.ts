@@ -29,7 +29,7 @@ export async function* watchTenant(http: Http, options: TenantWatchOptions = {})
   for await (const one of followStream(http, `/v1/events${listQuery({ task, queue, tag, state })}`, () => seen, options)) {
     if (one.type === 'connection') yield one
     else if (one.message.event === 'reset') {
-      seen = resetTo(one.message.id, seen)
+      seen = resetTo(one.message.data, seen)
       yield { type: 'reset' }
     } else {
       const event: unknown = JSON.parse(one.message.data)

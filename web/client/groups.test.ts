@@ -89,7 +89,7 @@ describe('groups, schedules, queues and dead letters', () => {
     const { client, asked } = answering([
       event(1, 'running', { step: 'a', step_state: 'running' }),
       event(1, 'running', { step: 'a', step_state: 'running' }) + event(2, 'running', { step: 'a', step_state: 'failed' }),
-      'id: 7\nevent: reset\ndata: {}\n\n',
+      'event: reset\ndata: {"oldest":8,"last":9}\n\n',
       `${event(7, 'running')}${event(8, 'compensating', { type: 'group' })}${event(9, 'failed', { type: 'group' })}${event(10, 'failed')}`,
     ])
     const seen: string[] = []

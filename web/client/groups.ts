@@ -18,7 +18,7 @@ export interface Groups {
   get(id: string, signal?: AbortSignal): Promise<Group>
   /** Cancels what has not ended, then compensates what has succeeded. */
   cancel(id: string): Promise<Group>
-  /** Runs what has not succeeded again. */
+  /** Runs what has not succeeded again, in a new group that takes over the rest (`retried_from`). */
   retry(id: string): Promise<Group>
   /** Forgets an ended group; its jobs stay. */
   remove(id: string): Promise<void>
@@ -38,7 +38,7 @@ export const watchGroup = async function* (
   for await (const one of followStream(http, `/v1/groups/${encodeURIComponent(id)}/events`, () => seen, options)) {
     if (one.type === 'connection') yield one
     else if (one.message.event === 'reset') {
-      seen = resetTo(one.message.id, seen)
+      seen = resetTo(one.message.data, seen)
       yield { type: 'reset' }
     } else {
       const event: unknown = JSON.parse(one.message.data)

@@ -10,7 +10,9 @@ import { type Watched, type WatchOptions, watchJob } from './watch.ts'
 import {
   type BatchItem,
   type BatchJob,
+  type DeadJob,
   isBatchAnswer,
+  isDeadJob,
   isJob,
   isPage,
   isTask,
@@ -65,8 +67,8 @@ export interface Client {
   job(id: string, signal?: AbortSignal): Promise<Job>
   jobs(options?: ListOptions & { alias?: string; task?: string; state?: string }): Promise<Page<Job>>
   cancel(id: string): Promise<Job>
-  /** Jobs that failed and were not run again. */
-  dead(options?: ListOptions): Promise<Page<Job>>
+  /** Jobs that failed and were not run again, each with why and what helps. */
+  dead(options?: ListOptions): Promise<Page<DeadJob>>
   /** Runs a dead job again, as a new job (`retried_from`). */
   retry(id: string): Promise<Job>
   remove(id: string): Promise<void>
@@ -119,7 +121,7 @@ export const createClient = (options: ClientOptions): Client => {
     job: (id, signal) => http.json(jobPath(id), isJob, withSignal(signal)),
     batch: async (jobs, given = {}) => (await http.json('/v1/jobs/batch', isBatchAnswer, posted({ jobs }, given))).items,
     jobs: (given = {}) => http.json(`/v1/jobs${listQuery({ ...given })}`, isPage(isJob), withSignal(given.signal)),
-    dead: (given = {}) => http.json(`/v1/dead${listQuery({ ...given })}`, isPage(isJob), withSignal(given.signal)),
+    dead: (given = {}) => http.json(`/v1/dead${listQuery({ ...given })}`, isPage(isDeadJob), withSignal(given.signal)),
     retry: (id) => http.json(`${jobPath(id)}/retry`, isJob, { method: 'POST' }),
     cancel: (id) => http.json(`${jobPath(id)}/cancel`, isJob, { method: 'POST' }),
     remove: async (id) => {

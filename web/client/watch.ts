@@ -1,6 +1,6 @@
 import { type Connection, type FollowOptions, followStream } from './follow.ts'
 import type { Http } from './http.ts'
-import { isJobEvent, isProgressEvent, type JobEvent, type ProgressEvent } from './wire.ts'
+import { isJobEvent, isProgressEvent, isRecord, type JobEvent, type ProgressEvent } from './wire.ts'
 
 export type Watched =
   | { type: 'event'; event: JobEvent }
@@ -25,8 +25,11 @@ const isLast = (event: JobEvent, until: 'terminal' | 'published'): boolean => {
   return event.publication !== undefined && SETTLED.has(event.publication)
 }
 
-/** Where a reader goes on after `event: reset`: the number in its id. */
-export const resetTo = (id: string, seen: number): number => (/^\d+$/.test(id) ? Number(id) : seen)
+/** Where a reader goes on after `event: reset`: with the oldest event that is kept. */
+export const resetTo = (data: string, seen: number): number => {
+  const body: unknown = JSON.parse(data)
+  return isRecord(body) && typeof body.oldest === 'number' ? body.oldest - 1 : seen
+}
 
 /**
  * Follows a job's events (`GET /v1/jobs/{id}/events`). Numbered events come once each and without gaps (I9), across any
@@ -43,7 +46,7 @@ export async function* watchJob(http: Http, job: string, options: WatchOptions =
       continue
     }
     if (one.message.event === 'reset') {
-      seen = resetTo(one.message.id, seen)
+      seen = resetTo(one.message.data, seen)
       yield { type: 'reset' }
       continue
     }

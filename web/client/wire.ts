@@ -1,5 +1,6 @@
 import type { z } from 'zod'
 import type { Column, WireValue } from '../../edge/contract/columns.ts'
+import type { DeadJob } from '../../edge/contract/dead.ts'
 import type { JobEvent, ProgressEvent } from '../../edge/contract/events.ts'
 import type { Group, GroupBody, GroupEvent } from '../../edge/contract/groups.ts'
 import type { BatchBody, Job, SubmitBody as SubmitSchema } from '../../edge/contract/jobs.ts'
@@ -10,6 +11,7 @@ import type { Filter, SliceAnswer, StructuredSlice } from '../../edge/contract/s
 import type { TaskInfo } from '../../edge/contract/tasks.ts'
 
 export type { Column, ColumnType } from '../../edge/contract/columns.ts'
+export type { DeadJob } from '../../edge/contract/dead.ts'
 export type { JobEvent, ProgressEvent } from '../../edge/contract/events.ts'
 export type { Group, GroupEvent, GroupState, StepInfo, StepState } from '../../edge/contract/groups.ts'
 export type { Job } from '../../edge/contract/jobs.ts'
@@ -89,6 +91,9 @@ export const isQueue = (value: unknown): value is Queue =>
   isRecord(value) && texts(value, 'name') && typeof value.waiting === 'number' && typeof value.held === 'number'
 
 export const isSchedule = (value: unknown): value is Schedule => isRecord(value) && texts(value, 'id', 'task', 'cron', 'tz', 'source')
+
+export const isDeadJob = (value: unknown): value is DeadJob =>
+  isJob(value) && 'dead' in value && isRecord(value.dead) && texts(value.dead, 'class', 'explanation', 'remedy')
 
 export const isTask = (value: unknown): value is TaskInfo => isRecord(value) && texts(value, 'name', 'hash') && Array.isArray(value.params)
 

@@ -4,6 +4,8 @@ import { Icon, type IconName } from './icons.tsx'
 import { Announcer } from './parts/announce.tsx'
 import { Finder } from './parts/finder.tsx'
 import { Keys } from './parts/keys.tsx'
+import { lazy } from './parts/lazy.tsx'
+import { isWork } from './parts/work-tabs.tsx'
 import { JobPlace } from './places/job.tsx'
 import { Jobs } from './places/jobs.tsx'
 import { Nodes, nodesExist, probeNodes } from './places/nodes.tsx'
@@ -20,6 +22,14 @@ const PLACES: { place: Route['place']; title: string; icon: IconName }[] = [
   { place: 'nodes', title: 'Nodes', icon: 'nodes' },
 ]
 
+const Groups = lazy('The groups', async () => (await import('./places/groups.tsx')).Groups)
+const Schedules = lazy('The schedules', async () => (await import('./places/schedules.tsx')).Schedules)
+const Lanes = lazy('The lanes', async () => (await import('./places/lanes.tsx')).Lanes)
+const Dead = lazy('The dead letters', async () => (await import('./places/dead.tsx')).Dead)
+
+/** Groups, schedules, lanes and dead letters are looked at from the jobs. */
+const railPlace = (place: Route['place']): Route['place'] => (isWork(place) ? 'jobs' : place)
+
 const Rail = ({ here, find, keys }: { here: Route['place']; find: () => void; keys: () => void }): JSX.Element => (
   <nav class="rail" aria-label="Places">
     <a class="brand" href={address('reports')}>
@@ -33,8 +43,8 @@ const Rail = ({ here, find, keys }: { here: Route['place']; find: () => void; ke
         <li key={place}>
           <a
             href={address(place)}
-            class={place === here ? 'current' : ''}
-            aria-current={place === here ? 'page' : undefined}
+            class={place === railPlace(here) ? 'current' : ''}
+            aria-current={place === here ? 'page' : place === railPlace(here) ? 'true' : undefined}
             data-place={place}
           >
             <Icon name={icon} />
@@ -68,12 +78,29 @@ const Place = ({ at }: { at: Route }): JSX.Element => {
       return at.job === null ? <Jobs /> : <JobPlace key={at.job} id={at.job} query={at.query} />
     case 'tables':
       return <Tables chosen={at.table} />
+    case 'groups':
+      return <Groups group={at.group} />
+    case 'schedules':
+      return <Schedules form={at.form} query={at.query} />
+    case 'lanes':
+      return <Lanes />
+    case 'dead':
+      return <Dead />
     case 'nodes':
       return <Nodes />
   }
 }
 
-const TITLES: Record<Route['place'], string> = { reports: 'Reports', jobs: 'Jobs', tables: 'Tables', nodes: 'Nodes' }
+const TITLES: Record<Route['place'], string> = {
+  reports: 'Reports',
+  jobs: 'Jobs',
+  groups: 'Groups',
+  schedules: 'Schedules',
+  lanes: 'Lanes',
+  dead: 'Dead letters',
+  tables: 'Tables',
+  nodes: 'Nodes',
+}
 
 const isTyping = (target: EventTarget | null): boolean =>
   target instanceof HTMLElement && (target.isContentEditable || /^(input|textarea|select)$/i.test(target.tagName))
@@ -101,8 +128,8 @@ export const App = (): JSX.Element => {
     if (inside) probeNodes()
   }, [inside])
   useEffect(() => {
-    // A job names itself, once it is known.
-    if (at.place === 'jobs' && at.job !== null) return
+    // A job or group names itself, once it is known.
+    if ((at.place === 'jobs' && at.job !== null) || (at.place === 'groups' && at.group !== null)) return
     const name = at.place === 'reports' ? at.report : at.place === 'tables' ? at.table : null
     document.title = `${name ?? TITLES[at.place]} · Scarab`
   }, [at])

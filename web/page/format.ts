@@ -142,6 +142,18 @@ export const ago = (instant: string, now: number): string => {
   return `${day.format(at)}, ${clock.format(at)}`
 }
 
+/** When something will be: soon as a span, later as a time. */
+export const until = (instant: string, now: number): string => {
+  const at = Date.parse(instant)
+  if (Number.isNaN(at)) return instant
+  const ahead = at - now
+  if (ahead <= 0) return 'now'
+  if (ahead < 60_000) return `in ${Math.ceil(ahead / 1_000)} s`
+  if (ahead < 3_600_000) return `in ${Math.ceil(ahead / 60_000)} min`
+  if (new Date(now).toDateString() === new Date(at).toDateString()) return `at ${clock.format(at)}`
+  return `on ${day.format(at)}, ${clock.format(at)}`
+}
+
 export const exactTime = (instant: string): string => {
   const at = Date.parse(instant)
   return Number.isNaN(at) ? instant : `${full.format(at)} (${instant})`

@@ -17,6 +17,11 @@ const PATHS = {
   stop: 'M4 4h8v8H4z',
   keys: 'M1.500 4h13v8h-13zM4 6.500h.01M6.700 6.500h.01M9.300 6.500h.01M12 6.500h.01M5 9.500h6',
   group: 'M3 3h10M5 6.500h8M5 10h8M3 13h10',
+  person: 'M8 2.500a2.500 2.500 0 1 0 0 5 2.500 2.500 0 0 0 0-5M3.500 13.500c0-2.700 1.800-4.200 4.500-4.200s4.500 1.500 4.500 4.200z',
+  undo: 'M5.500 3 2.500 6l3 3M2.500 6h7a3.500 3.500 0 0 1 0 7H6',
+  bell: 'M8 2.500c-2.500 0-3.800 1.800-3.800 4v2.700L3 11.500h10l-1.200-2.300V6.500c0-2.200-1.300-4-3.800-4M6.700 13.500h2.600',
+  again: 'M12.700 6A5 5 0 1 0 13 9M13 2.800V6H9.800',
+  pause: 'M5 3.500v9M11 3.500v9',
   out: 'M6 2.500H3v11h3M7 8h7M11 5l3 3-3 3',
 } as const
 
@@ -28,9 +33,9 @@ export const Icon = ({ name }: { name: IconName }): JSX.Element => (
   </svg>
 )
 
-export type MarkState = 'waiting' | 'running' | 'done' | 'failed' | 'cancelled'
+export type MarkState = 'waiting' | 'running' | 'done' | 'failed' | 'cancelled' | 'approval' | 'skipped'
 
-/** A job's state by shape and colour: an open ring, a half ring, a full disc, a lozenge, a bar. */
+/** A state by shape and colour: an open ring, a half ring, a full disc, a lozenge, a bar; a square for a person's word, a dotted ring. */
 export const StateMark = ({ state }: { state: MarkState }): JSX.Element => (
   <svg class={`mark mark-${state}`} viewBox="0 0 12 12" aria-hidden="true" focusable="false">
     {state === 'waiting' && <circle cx="6" cy="6" r="4.2" fill="none" stroke-width="1.6" />}
@@ -47,14 +52,21 @@ export const StateMark = ({ state }: { state: MarkState }): JSX.Element => (
       </>
     )}
     {state === 'failed' && <path d="M6 .8 11.200 6 6 11.200.8 6z" class="fill" />}
+    {state === 'approval' && (
+      <>
+        <rect x="1.300" y="1.300" width="9.400" height="9.400" rx="2" fill="none" stroke-width="1.600" />
+        <path d="M6 3.500v3M6 8.400v.1" fill="none" stroke-width="1.600" stroke-linecap="round" />
+      </>
+    )}
+    {state === 'skipped' && <circle cx="6" cy="6" r="4.2" fill="none" stroke-width="1.400" stroke-dasharray="1.600 1.700" />}
     {state === 'cancelled' && <rect x="1.500" y="4.800" width="9" height="2.400" rx="1" class="fill" />}
   </svg>
 )
 
 export const markOf = (state: string): MarkState => {
   if (state === 'succeeded') return 'done'
-  if (state === 'failed' || state === 'cancelled') return state
-  return state === 'running' ? 'running' : 'waiting'
+  if (state === 'failed' || state === 'cancelled' || state === 'approval' || state === 'skipped') return state
+  return state === 'running' || state === 'compensating' ? 'running' : 'waiting'
 }
 
 const WORDS: Record<string, string> = {
@@ -65,5 +77,8 @@ const WORDS: Record<string, string> = {
   succeeded: 'Done',
   failed: 'Failed',
   cancelled: 'Cancelled',
+  approval: 'To be decided',
+  skipped: 'Skipped',
+  compensating: 'Undoing what was done',
 }
 export const stateWord = (state: string): string => WORDS[state] ?? state

@@ -7,6 +7,10 @@ import { signal } from '@preact/signals'
 export type Route =
   | { place: 'reports'; report: string | null; query: URLSearchParams }
   | { place: 'jobs'; job: string | null; query: URLSearchParams }
+  | { place: 'groups'; group: string | null; query: URLSearchParams }
+  | { place: 'schedules'; form: boolean; query: URLSearchParams }
+  | { place: 'lanes'; query: URLSearchParams }
+  | { place: 'dead'; query: URLSearchParams }
   | { place: 'tables'; table: string | null; query: URLSearchParams }
   | { place: 'nodes'; query: URLSearchParams }
 
@@ -27,7 +31,9 @@ export const readRoute = (hash: string): Route => {
   const [place, name] = path.split('/')
   if (place === 'jobs') return { place, job: decode(name), query }
   if (place === 'tables') return { place, table: decode(name), query }
-  if (place === 'nodes') return { place, query }
+  if (place === 'groups') return { place, group: decode(name), query }
+  if (place === 'schedules') return { place, form: name === 'new', query }
+  if (place === 'nodes' || place === 'lanes' || place === 'dead') return { place, query }
   return { place: 'reports', report: place === 'reports' ? decode(name) : null, query }
 }
 

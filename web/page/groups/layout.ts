@@ -174,6 +174,8 @@ const straighten = (rows: Item[][], gap: number): void => {
     for (const row of rows) settle(row, (item) => mean(item.up, (one) => one.at) ?? mean(item.down, (one) => one.at) ?? item.at, gap)
     for (const row of rows.toReversed()) settle(row, (item) => mean([...item.down, ...item.up], (one) => one.at) ?? item.at, gap)
   }
+  // At last only parents count: what follows one step stands right behind it.
+  for (const row of rows) settle(row, (item) => mean(item.up, (one) => one.at) ?? mean(item.down, (one) => one.at) ?? item.at, gap)
 }
 
 const round = (value: number): number => Math.round(value * 10) / 10

@@ -5,14 +5,17 @@ import { namedArguments } from '../arguments.ts'
 import { ago, bytes, count, duration, exactTime, plural } from '../format.ts'
 import { Icon, markOf, StateMark, stateWord } from '../icons.tsx'
 import { type JobSession, openJobSession } from '../job-session.ts'
-import { isLive, loadTasks, tasks } from '../library.ts'
+import { isLive, loadTasks, putJob, tasks } from '../library.ts'
 import { useClock } from '../load.ts'
 import { tell } from '../parts/announce.tsx'
 import { ErrorNotice, Notice, Skeleton } from '../parts/notice.tsx'
-import { address } from '../route.ts'
+import { address, go } from '../route.ts'
+import { client } from '../session.ts'
 import { type Step, stepsOf } from '../steps.ts'
 import type { ViewState } from '../view-state.ts'
 import { readView } from '../view-state.ts'
+import { cancelWords, triesWords } from '../why.ts'
+import { JobFacts } from './job-facts.tsx'
 import { Result } from './result.tsx'
 
 export const JobPlace = ({ id, query }: { id: string; query: URLSearchParams }): JSX.Element => {
@@ -92,6 +95,10 @@ const TopLine = ({ session }: { session: JobSession }): JSX.Element | null => {
               <SourceOfTruth session={session} />
             </>
           )}
+          {job.group == null ? null : <a href={address('groups', job.group.id)}>Group</a>}
+          {job.coalesced_with == null ? null : <a href={address('jobs', job.coalesced_with)}>shared execution</a>}
+          {job.reused_from == null ? null : <a href={address('jobs', job.reused_from)}>reused result</a>}
+          {job.cancel?.outcome === 'too_late' ? <span class="warning">the cancel came too late</span> : null}
           <button type="button" class="link" aria-expanded={steps} onClick={() => setSteps(!steps)}>
             Steps
           </button>
@@ -103,7 +110,12 @@ const TopLine = ({ session }: { session: JobSession }): JSX.Element | null => {
           </span>
         </p>
       )}
-      {steps && job.state === 'succeeded' ? <Steps session={session} /> : null}
+      {steps && job.state === 'succeeded' ? (
+        <>
+          <Steps session={session} />
+          <JobFacts job={job} now={now} />
+        </>
+      ) : null}
     </header>
   )
 }
@@ -170,9 +182,21 @@ const StepLine = ({ step, now }: { step: Step; now: number }): JSX.Element => {
   )
 }
 
+/** The same once more, as a new job. */
+const redrive = async (id: string): Promise<void> => {
+  try {
+    const made = await client.retry(id)
+    putJob(made)
+    go(address('jobs', made.id))
+  } catch (error) {
+    tell(error instanceof Error ? error.message : String(error))
+  }
+}
+
 const Live = ({ session, again }: { session: JobSession; again: () => void }): JSX.Element | null => {
   const job = session.job.value
   const [cancelling, setCancelling] = useState(false)
+  const now = useClock(1_000, job !== null && isLive(job))
   if (job === null) return null
   const live = isLive(job)
   const reconnecting = session.reconnecting.value
@@ -180,6 +204,7 @@ const Live = ({ session, again }: { session: JobSession; again: () => void }): J
   return (
     <div class="live">
       <Steps session={session} />
+      <JobFacts job={job} now={Math.max(now, Date.now())} />
       {/* Its line is kept free, so that Cancel stays where it is. */}
       {live ? <p class="quiet">{progress?.rows == null ? '\u00a0' : `${plural(progress.rows, 'row')} so far`}</p> : null}
       {reconnecting === null || !live ? null : (
@@ -205,23 +230,21 @@ const Live = ({ session, again }: { session: JobSession; again: () => void }): J
         </button>
       ) : null}
       {job.state === 'failed' ? (
-        <Notice kind="failed" title={job.error?.message ?? 'The job failed.'}>
-          Nothing of it was kept. <a href={againAddress(job)}>Run it again</a>
+        <Notice
+          kind="failed"
+          title={job.error?.message ?? 'The job failed.'}
+          {...(job.retried_as == null ? { action: { label: 'Run it again as it was', run: () => void redrive(job.id) } } : {})}
+        >
+          {triesWords(job)} Nothing of it was kept. <a href={againAddress(job)}>Run it again with other arguments</a>
         </Notice>
       ) : null}
       {job.state === 'cancelled' ? (
         <Notice kind="cancelled" title="The job was cancelled.">
-          {cancelWords(job.cancel?.outcome ?? null, job.engine)} <a href={againAddress(job)}>Run it again</a>
+          {cancelWords(job)} <a href={againAddress(job)}>Run it again</a>
         </Notice>
       ) : null}
     </div>
   )
-}
-
-const cancelWords = (outcome: string | null, engine: string | null): string => {
-  if (outcome === 'confirmed') return `${engine ?? 'The engine'} confirmed that the query is dead.`
-  if (outcome === 'not_confirmed') return `${engine ?? 'The engine'} did not confirm that the query is dead; it may still run there.`
-  return engine === null ? 'It had not started.' : ''
 }
 
 const Finished = ({ session, view }: { session: JobSession; view: ViewState }): JSX.Element => {

@@ -6,6 +6,7 @@ import { markOf, StateMark, stateWord } from '../icons.tsx'
 import { isLive, jobs, jobsError, loadJobs, loadOlderJobs, moreJobs, runMilliseconds } from '../library.ts'
 import { useClock } from '../load.ts'
 import { ErrorNotice, Notice, Skeleton } from '../parts/notice.tsx'
+import { WorkHead } from '../parts/work-tabs.tsx'
 import { address } from '../route.ts'
 
 const REFRESH_MILLISECONDS = 3_000
@@ -24,7 +25,7 @@ const Row = ({ job, now }: { job: Job; now: number }): JSX.Element => {
         <a href={address('jobs', job.id)}>{job.task}</a>
         {job.alias === null ? null : <span class="quiet mono"> {job.alias}</span>}
       </td>
-      <td class="args mono quiet">{job.args.map((value) => (value === null ? 'null' : String(value))).join(', ')}</td>
+      <td class="args mono quiet narrow-off">{job.args.map((value) => (value === null ? 'null' : String(value))).join(', ')}</td>
       <td title={exactTime(job.created_at)}>{ago(job.created_at, now)}</td>
       <td class="right">{took !== null ? duration(took) : running !== null ? duration(running) : ''}</td>
       <td class="right">{job.rows === null ? '' : count(job.rows)}</td>
@@ -51,10 +52,7 @@ export const Jobs = (): JSX.Element => {
   }, [])
   return (
     <section class="place" aria-labelledby="jobs-title">
-      <header class="place-head">
-        <h1 id="jobs-title">Jobs</h1>
-        {list === null ? null : <span class="quiet">newest first</span>}
-      </header>
+      <WorkHead here="jobs" title="Jobs" about={list === null ? null : 'newest first'} />
       {error !== null && list === null ? <ErrorNotice error={error} what="The jobs" retry={() => void loadJobs()} /> : null}
       {error !== null && list !== null ? <p class="stale-note">The server does not answer. This list may be old.</p> : null}
       {list === null && error === null ? <Skeleton lines={8} label="Loading jobs" /> : null}
@@ -70,7 +68,9 @@ export const Jobs = (): JSX.Element => {
               <tr>
                 <th scope="col">State</th>
                 <th scope="col">Report</th>
-                <th scope="col">Arguments</th>
+                <th scope="col" class="narrow-off">
+                  Arguments
+                </th>
                 <th scope="col">Submitted</th>
                 <th scope="col" class="right">
                   Took

@@ -1,46 +1,13 @@
 import type { JSX } from 'preact'
 import { useState } from 'preact/hooks'
 import type { TaskInfo } from '../../client/wire.ts'
-import { argumentsOf, beginning, type Field, fieldsOf, problemOf } from '../arguments.ts'
+import { argumentsOf, beginning, fieldsOf, problemOf } from '../arguments.ts'
 import { ago, bytes, duration, plural } from '../format.ts'
 import { Icon } from '../icons.tsx'
 import { putJob, runMilliseconds, runsOf } from '../library.ts'
+import { ArgumentFields } from '../parts/argument-fields.tsx'
 import { address, go } from '../route.ts'
 import { client } from '../session.ts'
-
-const Input = ({
-  field,
-  id,
-  text,
-  change,
-  described,
-}: {
-  field: Field
-  id: string
-  text: string
-  change: (text: string) => void
-  described: string
-}): JSX.Element => {
-  if (field.type === 'boolean')
-    return (
-      <select id={id} name={field.name} value={text} onChange={(event) => change(event.currentTarget.value)}>
-        <option value="true">true</option>
-        <option value="false">false</option>
-      </select>
-    )
-  const common = {
-    id,
-    name: field.name,
-    autocomplete: 'off',
-    value: text,
-    'aria-describedby': described,
-    onInput: (event: { currentTarget: HTMLInputElement }) => change(event.currentTarget.value),
-  }
-  if (field.type === 'date') return <input type="date" {...common} />
-  if (field.type === 'timestamp') return <input type="datetime-local" step={1} {...common} />
-  const numeric = field.type === 'int' || field.type === 'bigint' || field.type === 'double' || field.type === 'decimal'
-  return <input type="text" spellcheck={false} inputMode={numeric ? 'decimal' : 'text'} class={numeric ? 'right' : ''} {...common} />
-}
 
 /** What the last runs say about the next one: honest, for nothing else is known before it is planned. */
 const Estimate = ({ task }: { task: TaskInfo }): JSX.Element | null => {
@@ -106,31 +73,7 @@ export const ReportForm = ({ task, given }: { task: TaskInfo; given: URLSearchPa
       </header>
       {task.description === '' ? null : <p>{task.description}</p>}
       {task.error === null ? null : <p class="problem">The node could not describe it: {task.error}</p>}
-      {fields.map((field, at) => {
-        const problem = tried ? (problems[at] ?? null) : null
-        return (
-          <div class="field" key={field.name}>
-            <label for={`field-${at}`}>
-              {field.name} <span class="quiet mono">{field.type}</span>
-            </label>
-            <Input
-              field={field}
-              id={`field-${at}`}
-              text={texts[at] ?? ''}
-              described={`about-${at}`}
-              change={(text) => setTexts(texts.map((one, i) => (i === at ? text : one)))}
-            />
-            <span id={`about-${at}`} class={problem === null ? 'quiet' : 'problem'}>
-              {problem ??
-                (field.fallback === null
-                  ? ''
-                  : field.fallback === texts[at]
-                    ? ''
-                    : `Default ${field.fallback === '' ? 'empty' : field.fallback}`)}
-            </span>
-          </div>
-        )
-      })}
+      <ArgumentFields fields={fields} texts={texts} tried={tried} change={setTexts} />
       {failure === null ? null : (
         <p class="problem" role="alert">
           {failure}
@@ -141,6 +84,9 @@ export const ReportForm = ({ task, given }: { task: TaskInfo; given: URLSearchPa
           <Icon name="run" /> {busy ? 'Submitting…' : 'Run'}
         </button>
         <Estimate task={task} />
+        <p class="quiet">
+          <a href={address('schedules', 'new', new URLSearchParams({ task: task.name }))}>Run it by the clock</a>
+        </p>
       </div>
       <TaskFacts task={task} />
     </form>
