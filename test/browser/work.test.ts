@@ -133,7 +133,9 @@ describe('groups', () => {
     }
     expect(await page.getAttribute('.dag [data-step=b]', 'href')).toMatch(/^#\/jobs\/[0-9a-z]{26}$/)
     await page.click('[data-hook=cancel-group]')
+    await page.waitForSelector('[data-hook=ask][open]')
     await page.keyboard.press('Escape')
+    await page.waitForSelector('[data-hook=ask]', { state: 'detached' })
     expect(work.changes).toEqual([])
     await page.click('[data-hook=cancel-group]')
     await page.click('[data-hook=ask-yes]')
