@@ -1,12 +1,12 @@
 import { stub } from '../addressing.ts'
-import { PoolName, type SliceHash, type TenantId } from '../contract/ids.ts'
+import { type NodeId, PoolName, type SliceHash, type TenantId } from '../contract/ids.ts'
 import { derivedKey, packKey, sliceKey } from '../contract/keys.ts'
 import { GRANT_SECONDS, type SliceMessage } from '../contract/node.ts'
 import { Problem } from '../contract/problems.ts'
 import { MAX_LINK_SLICE_BYTES, type NormalSlice, type SliceFile } from '../contract/slices.ts'
 import { signGrant } from '../identity/grants.ts'
-import type { LinkObject } from '../link/object.ts'
 import { GRANT_HEADER, NODE_OBJECTS_PATH } from '../link/objects.ts'
+import { inOrderFor } from '../slices/rendezvous.ts'
 import { type AppContext, personOf } from './context.ts'
 import type { LoadedResult } from './result-source.ts'
 import { NODE_UPLOADS_PATH } from './uploads.ts'
@@ -17,14 +17,16 @@ const SLICE_SECONDS = 30
 const DERIVE_SECONDS = 600
 /** Pools are asked for a node in this order; the pool of the embedded node is the usual one. */
 const POOLS = ['default']
+/** Nodes asked one after the other when they cannot answer. */
+const NODES_ASKED = 3
 
-/** Links of nodes that serve the tenant. Throws `no_node`: slices of a tenant run only on nodes bound to it (architecture, section 7). */
-const linksFor = async (c: AppContext, tenant: TenantId): Promise<DurableObjectStub<LinkObject>[]> => {
+/** Nodes that serve the tenant, the emptiest first. Throws `no_node`: slices of a tenant run only on nodes bound to it (architecture, section 7). */
+const nodesFor = async (c: AppContext, tenant: TenantId): Promise<NodeId[]> => {
   const known = await stub(c.env.DIRECTORY, 'directory', c.env).nodes(tenant)
   const pools = [...new Set([...POOLS, ...known.map(({ pool }) => pool)])]
   for (const pool of pools) {
     const nodes = await stub(c.env.POOL, PoolName.parse(pool), c.env).nodesFor(tenant)
-    if (nodes.length > 0) return nodes.map((node) => stub(c.env.LINK, node, c.env))
+    if (nodes.length > 0) return nodes
   }
   throw new Problem(
     'no_node',
@@ -34,6 +36,9 @@ const linksFor = async (c: AppContext, tenant: TenantId): Promise<DurableObjectS
     },
   )
 }
+
+const nobodyCould = (what: string, detail: string): Problem =>
+  new Problem('unavailable', `No node could ${what}: ${detail}`, { headers: { 'retry-after': '1' } })
 
 /** Read links to the result's files for 15 minutes: the node takes the pack where there is one, and the Parquet where it is not in order. */
 const filesOf = async (c: AppContext, loaded: LoadedResult): Promise<SliceFile[]> => {
@@ -90,12 +95,12 @@ export const sliceOnNode = async (
   format: 'json' | 'csv',
 ): Promise<{ body: string } | { key: string }> => {
   const { tenant } = personOf(c)
-  const links = await linksFor(c, tenant)
+  const nodes = await nodesFor(c, tenant)
   const key = sliceKey(tenant, loaded.manifest.result, hash, format)
   const message = await messageOf(c, loaded, { query, scope: 'slice', format, hash, key, seconds: SLICE_SECONDS })
   let detail = ''
-  for (const link of links.slice(0, 3)) {
-    const outcome = await link.slice(message)
+  for (const node of nodes.slice(0, NODES_ASKED)) {
+    const outcome = await stub(c.env.LINK, node, c.env).slice(message)
     if (!outcome.ok) {
       // Another node may answer what this one could not; a wrong question is wrong everywhere.
       if (outcome.code !== 'unavailable') throw new Problem(outcome.code, outcome.detail)
@@ -104,15 +109,15 @@ export const sliceOnNode = async (
     }
     return 'body' in outcome ? { body: outcome.body } : { key }
   }
-  throw new Problem('unavailable', `No node could answer the slice: ${detail}`, { headers: { 'retry-after': '1' } })
+  throw nobodyCould('answer the slice', detail)
 }
 
 /** Has a node make the whole result in another format; returns at once, throws when an earlier try has failed. */
 export const deriveWhole = async (c: AppContext, loaded: LoadedResult, format: 'csv' | 'json'): Promise<void> => {
   const { tenant } = personOf(c)
-  const [link] = await linksFor(c, tenant)
-  if (!link) return
   const key = derivedKey(tenant, loaded.manifest.result, format)
+  // Always in the same order: a request that went to another node would not hear what became of the first one's.
+  const nodes = inOrderFor(key, await nodesFor(c, tenant))
   const query: NormalSlice = {
     where: [],
     select: loaded.manifest.columns.map(({ name }) => ({ col: name })),
@@ -122,6 +127,12 @@ export const deriveWhole = async (c: AppContext, loaded: LoadedResult, format: '
     offset: 0,
   }
   const message = await messageOf(c, loaded, { query, scope: 'all', format, hash: 'all', key, seconds: DERIVE_SECONDS })
-  const fault = await link.derive(key, message)
-  if (fault) throw new Problem(fault.code, `The ${format.toUpperCase()} could not be made: ${fault.detail}`)
+  let detail = ''
+  for (const node of nodes.slice(0, NODES_ASKED)) {
+    const fault = await stub(c.env.LINK, node, c.env).derive(key, message)
+    if (fault === null) return
+    if (fault.code !== 'unavailable') throw new Problem(fault.code, `The ${format.toUpperCase()} could not be made: ${fault.detail}`)
+    detail = fault.detail
+  }
+  throw nobodyCould(`make the ${format.toUpperCase()}`, detail)
 }

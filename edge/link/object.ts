@@ -1,8 +1,7 @@
 import { DurableObject } from 'cloudflare:workers'
-import type { z } from 'zod'
 import { stub } from '../addressing.ts'
 import type { QueueName, SessionId, TenantId } from '../contract/ids.ts'
-import { FromNode, type Lease, PING_SECONDS, type Sliced, type SliceMessage, type ToNode } from '../contract/node.ts'
+import { FromNode, type Lease, PING_SECONDS, type ToNode } from '../contract/node.ts'
 import type { Env } from '../env.ts'
 import { Alarm } from '../storage/alarm.ts'
 import { migrate } from '../storage/migrate.ts'
@@ -14,6 +13,7 @@ import { dispatch, joinPool, type Kept, keep, type LinkMemory, newMemory, restor
 import { type LedgerPort, type LinkContext, newCache, type PoolPort, type TablePort } from './ports.ts'
 import { LINK_MIGRATIONS } from './schema.ts'
 import { currentSession, endSession, type NodeBounds, RENEW_MS, renew, servesTenant, socketLost } from './session.ts'
+import { type SliceAsk, SliceDesk, type SliceFault, type SliceOutcome } from './slice-desk.ts'
 
 /** What a socket carries through hibernation. */
 interface Attachment {
@@ -29,8 +29,6 @@ interface Attachment {
   kept?: Kept
 }
 
-type SliceOutcome = z.infer<typeof Sliced>['outcome']
-
 const randomStart = (): number => (crypto.getRandomValues(new Uint32Array(1))[0] ?? 0) * 2 ** 16 + 1
 
 /** A message of a node is at most this long: a full batch of inline results, with room. */
@@ -40,12 +38,21 @@ const MAX_FRAME_BYTES = 24 * 1024 * 1024
 export class LinkObject extends DurableObject<Env> {
   readonly #context: LinkContext
   readonly #memory: LinkMemory = newMemory()
-  readonly #slices = new Map<number, (outcome: SliceOutcome) => void>()
-  /**
-   * Begins anywhere: after a crash a node may still answer a question of the life before, on its new socket, and that
-   * answer must not be taken for another question's (I6).
-   */
-  #nextRe = randomStart()
+  readonly #desk = new SliceDesk({
+    // I6: by the bounds of the token that the node has now.
+    ask: (tenant, message) => {
+      const row = currentSession(this.#context)
+      return row !== undefined && servesTenant(row, tenant) && this.#send(message)
+    },
+    now: () => Date.now(),
+    after: (ms, run) => {
+      const timer = setTimeout(run, ms)
+      return () => clearTimeout(timer)
+    },
+    // Begins anywhere: after a crash a node may still answer a question of the life before, on its new socket, and that
+    // answer must not be taken for another question's (I6).
+    first: randomStart(),
+  })
   readonly #alarm: Alarm
 
   constructor(state: DurableObjectState, env: Env) {
@@ -130,11 +137,11 @@ export class LinkObject extends DurableObject<Env> {
     if (message.type === 'sliced') {
       // Only the session that was asked may answer: a socket that has said nothing yet has another token, perhaps.
       if (attachment.session === null || attachment.session !== row?.session) return
-      this.#slices.get(message.re)?.(message.outcome)
-      this.#slices.delete(message.re)
+      this.#desk.answered(message.re, message.outcome)
       return
     }
     if (message.type === 'hello') {
+      if (row && row.session !== message.session) this.#desk.sessionOver()
       attachment.session = message.session
       attachment.first = true
       socket.serializeAttachment(attachment)
@@ -213,48 +220,13 @@ export class LinkObject extends DurableObject<Env> {
   }
 
   /** Asks the node for a slice and waits for its answer. */
-  async slice(request: Omit<SliceMessage, 'type' | 're'>): Promise<SliceOutcome> {
-    const re = this.#nextRe++
-    const answer = new Promise<SliceOutcome>((resolve) => {
-      this.#slices.set(re, resolve)
-      setTimeout(
-        () => {
-          if (this.#slices.delete(re))
-            resolve({ ok: false, code: 'slice_timeout', detail: `the node did not answer within ${request.timeout_seconds} s` })
-        },
-        (request.timeout_seconds + 5) * 1000,
-      )
-    })
-    const row = currentSession(this.#context)
-    // I6: by the bounds of the token that the node has now.
-    if (!row || !servesTenant(row, request.tenant) || !this.#send({ type: 'slice', re, ...request })) {
-      this.#slices.delete(re)
-      return { ok: false, code: 'unavailable', detail: 'the node is not connected' }
-    }
-    return await answer
+  slice(request: SliceAsk): Promise<SliceOutcome> {
+    return this.#desk.ask(request)
   }
 
-  readonly #derivations = new Map<
-    string,
-    { code: 'slice_failed' | 'slice_timeout' | 'invalid_slice' | 'unavailable'; detail: string } | null
-  >()
-
-  /** Begins to make a derived object, once; answers the fault of a try that has failed, and forgets it. */
-  derive(
-    key: string,
-    request: Omit<SliceMessage, 'type' | 're'>,
-  ): { code: 'slice_failed' | 'slice_timeout' | 'invalid_slice' | 'unavailable'; detail: string } | null {
-    const known = this.#derivations.get(key)
-    if (known) this.#derivations.delete(key)
-    if (known !== undefined) return known
-    this.#derivations.set(key, null)
-    this.ctx.waitUntil(
-      this.slice(request).then((outcome) => {
-        if (outcome.ok) this.#derivations.delete(key)
-        else this.#derivations.set(key, { code: outcome.code, detail: outcome.detail })
-      }),
-    )
-    return null
+  /** Begins to make a derived object, once; answers the fault of a try that has failed. */
+  derive(key: string, request: SliceAsk): SliceFault | null {
+    return this.#desk.derive(key, request)
   }
 
   // ---- time ------------------------------------------------------------------------------------------------------
@@ -275,6 +247,7 @@ export class LinkObject extends DurableObject<Env> {
         else {
           const returned = (): boolean => currentSession(this.#context)?.connected === 1
           await endSession(this.#context, row, 'The connection to the node was lost.', returned)
+          if (!returned()) this.#desk.sessionOver()
         }
       } else await this.#renew(now)
     }
