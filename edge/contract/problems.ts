@@ -39,6 +39,7 @@ export const PROBLEMS = {
   already_exists: { status: 412, title: 'The object exists already' },
   checksum_mismatch: { status: 422, title: 'The bytes are not those announced' },
   invalid_group: { status: 422, title: 'The group cannot be run' },
+  schedule_of_file: { status: 409, title: 'The schedule stands in a file' },
   invalid_schedule: { status: 422, title: 'The schedule cannot be kept' },
   not_awaiting_approval: { status: 409, title: 'The step does not await an approval' },
   not_an_approver: { status: 403, title: 'Somebody else decides this step' },

@@ -9,7 +9,7 @@ export type MissedPolicy = z.infer<typeof MissedPolicy>
 export const OverlapPolicy = z.enum(['skip', 'queue', 'allow', 'cancel'])
 export type OverlapPolicy = z.infer<typeof OverlapPolicy>
 
-/** Where the task has a `schedule` line, what is absent is taken from it, as it is now. */
+/** Without `cron` the task's `schedule` line is taken, as it is now: its times with their zone, and its policies where none are given. */
 export const ScheduleBody = SubmitOptions.extend({
   task: TaskName,
   /** Five fields (minute, hour, day of month, month, day of week), or @hourly, @daily, @weekly, @monthly, @yearly. */

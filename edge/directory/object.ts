@@ -69,6 +69,14 @@ export class DirectoryObject extends DurableObject<Env> {
     return task(this.#store, tenant, name)
   }
 
+  /** Several tasks, in the order of their names, without their statements: a schedule's runs need none. */
+  tasksNamed(tenant: TenantId, names: string[]): (CataloguedTask | null)[] {
+    return names.map((name) => {
+      const found = task(this.#store, tenant, name as TaskName)
+      return found && { ...found, sql: '' }
+    })
+  }
+
   nodes(tenant: TenantId): NodeInfo[] {
     return nodes(this.#store, tenant)
   }

@@ -5,7 +5,9 @@ import { restDeps } from '../rest/wire.ts'
 import { handleS3, isS3Path } from '../s3/handler.ts'
 import { serveAsset } from './assets.ts'
 import type { AppEnv } from './context.ts'
+import { deadApp } from './dead.ts'
 import { eventsApp } from './events.ts'
+import { figuresApp } from './figures.ts'
 import { groupsApp } from './groups.ts'
 import { allow, hostGuard } from './guard.ts'
 import { healthApp } from './health.ts'
@@ -16,6 +18,7 @@ import { openApiDocument } from './openapi.ts'
 import { placesApp } from './places.ts'
 import { onError } from './problem.ts'
 import { resultsApp } from './results.ts'
+import { schedulesApp } from './schedules.ts'
 import { sliceAddressApp, slicesApp } from './slices.ts'
 import { tasksApp } from './tasks.ts'
 
@@ -61,6 +64,9 @@ export const app = new Hono<AppEnv>()
   .route('/v1/jobs', resultsApp)
   .route('/v1/jobs', slicesApp)
   .route('/v1/groups', groupsApp)
+  .route('/v1/schedules', schedulesApp)
+  .route('/v1', deadApp)
+  .route('/v1/ledger', figuresApp)
   .route('/v1/results', sliceAddressApp)
   .route('/v1', placesApp)
   .route('/node/v1', nodesApp)

@@ -1,14 +1,18 @@
 import { z } from 'zod'
 import { Column, ColumnType, WireValue } from '../contract/columns.ts'
+import { DeadJob } from '../contract/dead.ts'
 import { eventPage, JobEvent, ResetEvent } from '../contract/events.ts'
 import { Group, GroupBody, GroupEvent } from '../contract/groups.ts'
 import { Job, page, SubmitBody } from '../contract/jobs.ts'
+import { LedgerFigures } from '../contract/ledger.ts'
 import { ResultDocument } from '../contract/manifests.ts'
 import { ProblemDocument } from '../contract/problems.ts'
+import { Schedule, ScheduleBody } from '../contract/schedules.ts'
 import { SliceAnswer, SliceRequest } from '../contract/slices.ts'
 import { TaskInfo } from '../contract/tasks.ts'
 import { EVENT_OPERATIONS } from './openapi-events.ts'
 import { GROUP_OPERATIONS } from './openapi-groups.ts'
+import { TIME_OPERATIONS } from './openapi-time.ts'
 
 type Schema = Record<string, unknown>
 
@@ -30,6 +34,12 @@ const COMPONENTS = {
   GroupSubmit: GroupBody,
   Group,
   GroupPage: page(Group),
+  ScheduleSubmit: ScheduleBody,
+  Schedule,
+  SchedulePage: page(Schedule),
+  DeadJob,
+  DeadPage: page(DeadJob),
+  LedgerFigures,
   Result: ResultDocument,
   SliceRequest,
   SliceAnswer,
@@ -172,6 +182,7 @@ export const OPERATIONS: Operation[] = [
   },
   ...EVENT_OPERATIONS,
   ...GROUP_OPERATIONS,
+  ...TIME_OPERATIONS,
   {
     method: 'get',
     path: '/v1/jobs/{id}/result',

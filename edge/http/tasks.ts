@@ -15,13 +15,16 @@ const shown = (c: AppContext, task: CataloguedTask): TaskInfo => {
 }
 
 /** The task of a path, as this tenant sees it. */
-export const findTask = async (c: AppContext): Promise<CataloguedTask> => {
-  const parsed = TaskName.safeParse(c.req.param('task'))
+export const findTask = (c: AppContext): Promise<CataloguedTask> => taskNamed(c, String(c.req.param('task')))
+
+/** A task by its name. Throws `unknown_task`. */
+export const taskNamed = async (c: AppContext, name: string): Promise<CataloguedTask> => {
+  const parsed = TaskName.safeParse(name)
   const task = parsed.success ? await gateOf(c.env).directory.task(personOf(c).tenant, parsed.data) : null
   if (!task)
     throw new Problem(
       'unknown_task',
-      `No node that serves this tenant has announced a task "${String(c.req.param('task')).slice(0, 200)}". GET /v1/tasks lists them.`,
+      `No node that serves this tenant has announced a task "${name.slice(0, 200)}". GET /v1/tasks lists them.`,
     )
   return task
 }

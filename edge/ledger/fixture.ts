@@ -6,12 +6,12 @@ import { migrate } from '../storage/migrate.ts'
 import { nodeStore } from '../storage/node-store.ts'
 import type { LedgerContext, LedgerEffect } from './context.ts'
 import type { Completion } from './finish.ts'
-import { settleGroups } from './groups/advance.ts'
 import { jobIds } from './ids.ts'
 import type { Holder, OfferRequest } from './leases.ts'
 import { LedgerMemory } from './memory.ts'
 import { eventNumbers } from './numbers.ts'
 import { LEDGER_MIGRATIONS } from './schema.ts'
+import { settle } from './settle.ts'
 import type { Submission } from './submit.ts'
 
 /** A ledger over a database in memory, with a clock that tests turn by hand. */
@@ -33,7 +33,7 @@ export const testLedger = (tenant = 'acme') => {
     numbers: eventNumbers(store),
     sign: (text) => createHmac('sha256', 'secret').update(text).digest('base64url'),
     emit: (effect) => effects.push(effect),
-    settle: settleGroups,
+    settle,
   }
   return {
     context,

@@ -137,6 +137,7 @@ export const writeEvent = (
     n,
   )
   if (row.grp !== null) context.memory.touched.add(row.id)
+  if (row.schedule !== null && isTerminal(shown)) context.memory.schedules.add(row.schedule)
   // The row's id was checked when it was made.
   const event: JobEvent = { seq, job: row.id as JobId, type, state: shown, at: new Date(at).toISOString(), ...body, n }
   context.emit({ kind: 'events', job: event.job, events: [event], ended: type === 'state' && isTerminal(shown) })

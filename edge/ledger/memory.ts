@@ -38,6 +38,8 @@ export class LedgerMemory {
   readonly timers = new Set<string>()
   /** Jobs of groups that this transaction has changed: their steps follow before it ends. */
   readonly touched = new Set<string>()
+  /** Schedules of which a run has ended in this transaction. */
+  readonly schedules = new Set<string>()
 
   keep(row: JobRow): void {
     if (row.args.length <= MAX_ARGS) this.jobs.set(row.id, row)
@@ -59,5 +61,6 @@ export class LedgerMemory {
     this.sessions.clear()
     this.timers.clear()
     this.touched.clear()
+    this.schedules.clear()
   }
 }

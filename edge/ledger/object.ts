@@ -1,11 +1,14 @@
 import { DurableObject } from 'cloudflare:workers'
 import { createHmac } from 'node:crypto'
 import { stub } from '../addressing.ts'
+import type { DeadJob } from '../contract/dead.ts'
 import type { Group } from '../contract/groups.ts'
-import type { Family, JobId, NodeId, PoolName, QueueName, ResultId, SessionId, SliceHash } from '../contract/ids.ts'
+import type { Family, JobId, ResultId, SessionId, SliceHash } from '../contract/ids.ts'
 import { TenantId } from '../contract/ids.ts'
 import type { Job, Phase } from '../contract/jobs.ts'
+import type { LedgerFigures } from '../contract/ledger.ts'
 import type { Failure, Lease } from '../contract/node.ts'
+import type { Schedule } from '../contract/schedules.ts'
 import type { Env } from '../env.ts'
 import { fault } from '../fault.ts'
 import { manifestKey } from '../identity/manifest-key.ts'
@@ -13,19 +16,18 @@ import { Alarm } from '../storage/alarm.ts'
 import { migrate } from '../storage/migrate.ts'
 import { objectStore } from '../storage/object-store.ts'
 import { first } from '../storage/store.ts'
-import { clearTimer } from '../storage/timers.ts'
-import { archiveResult, purgeResult } from './archive.ts'
 import { busySlots } from './busy.ts'
 import { commit, type LedgerContext, type LedgerEffect } from './context.ts'
-import { type CancelAnswer, type Completion, cancel, cancelAnswered, cancelSent, complete, fail } from './finish.ts'
+import { type Dead, type DeadQuery, findDead, listDead, type Retried, retry } from './dead.ts'
+import { Errands } from './errands.ts'
+import { type CancelAnswer, type Completion, cancel, cancelAnswered, complete, fail } from './finish.ts'
 import { Gather } from './gather.ts'
-import { settleGroups } from './groups/advance.ts'
-import { askGroup, type Desk, fetchCarried, type GroupAnswer, type GroupDeed, groupBody, takeGroup } from './groups/desk.ts'
+import { askGroup, type Desk, type GroupAnswer, type GroupDeed, groupBody, takeGroup } from './groups/desk.ts'
 import { type GroupQuery, listGroups } from './groups/show.ts'
 import type { GroupSubmission } from './groups/submit.ts'
 import { jobIds } from './ids.ts'
 import { findJob } from './jobs.ts'
-import { laneAcknowledged, laneUnheard, loadLanes } from './lanes.ts'
+import { loadLanes } from './lanes.ts'
 import {
   accept,
   endSession,
@@ -46,11 +48,23 @@ import { hasPack, mayPack, recordPack } from './packs.ts'
 import { handOverAgain, type Outcome, publicationOutcome, remove } from './publication.ts'
 import { Publisher } from './publisher.ts'
 import { findResult, type ListQuery, type Liveness, listJobs, lookUp, showJob } from './read.ts'
+import {
+  createSchedule,
+  findSchedule,
+  listSchedules,
+  type NewSchedule,
+  type Scheduled,
+  type ScheduleQuery,
+  showSchedule,
+  syncFileSchedules,
+} from './schedules.ts'
 import { LEDGER_MIGRATIONS } from './schema.ts'
+import { settle } from './settle.ts'
 import { rememberSlice, sliceQuery } from './slices.ts'
 import { type Follow, type Followed, Streams } from './streams.ts'
 import { countLive, type Submission, type Submitted, submit } from './submit.ts'
 import { fireTimers } from './timers.ts'
+import { dropSchedule, figuresOf, type ScheduleRemoved, tasksDue } from './timetable.ts'
 
 export type JobAnswer = { found: 'yes'; job: Job } | { found: 'gone' } | { found: 'no' }
 export interface ResultAnswer {
@@ -72,6 +86,7 @@ export class LedgerObject extends DurableObject<Env> {
   readonly #submits: Gather<Submission, Submitted>
   readonly #publisher: Publisher
   readonly #desk: Desk
+  readonly #errands: Errands
   /** When a job last came or ended, in milliseconds since 1970. */
   #busyAt = 0
 
@@ -94,9 +109,10 @@ export class LedgerObject extends DurableObject<Env> {
       numbers: eventNumbers(store),
       sign: (text) => createHmac('sha256', key).update(text).digest('base64url'),
       emit: (effect) => this.#carryOut(effect),
-      settle: settleGroups,
+      settle,
     }
     this.#desk = { context: this.#context, commit: (body) => this.#commit(body) }
+    this.#errands = new Errands(env, this.#desk)
     this.#liveCount = countLive(this.#context)
     this.#streams = new Streams(state, this.#context, this.#live, async () => ({ found: 'no' }))
     this.#submits = new Gather((batch) => this.#submitAll(batch))
@@ -182,6 +198,48 @@ export class LedgerObject extends DurableObject<Env> {
   /** Slots that this tenant's running jobs take, by node. */
   busySlots(): Record<string, number> {
     return busySlots(this.#context)
+  }
+
+  // ---- dead letters, schedules, figures --------------------------------------------------------------------------
+
+  dead(query: DeadQuery): { items: DeadJob[]; next: string | null } {
+    return listDead(this.#context, query)
+  }
+
+  findDead(id: string): Dead {
+    return findDead(this.#context, id)
+  }
+
+  retry(id: string, wanted: Submission): Retried {
+    const retried = this.#commit((context) => retry(context, id, wanted, this.#liveCount))
+    if (retried.found === 'yes' && retried.ok) this.#liveCount++
+    return retried
+  }
+
+  createSchedule(schedule: NewSchedule): Scheduled {
+    return this.#commit((context) => createSchedule(context, schedule))
+  }
+
+  schedules(query: ScheduleQuery): { items: Schedule[]; next: string | null } {
+    return listSchedules(this.#context, query)
+  }
+
+  schedule(id: string): Schedule | null {
+    const row = findSchedule(this.#context, id)
+    return row ? showSchedule(row) : null
+  }
+
+  removeSchedule(id: string): ScheduleRemoved {
+    return this.#commit((context) => dropSchedule(context, id))
+  }
+
+  /** The Directory's word on what files say: the whole list, each time. */
+  syncFileSchedules(list: NewSchedule[]): { kept: number; left: string[] } {
+    return this.#commit((context) => syncFileSchedules(context, list))
+  }
+
+  figures(): LedgerFigures {
+    return figuresOf(this.#context)
   }
 
   // ---- groups ----------------------------------------------------------------------------------------------------
@@ -351,7 +409,11 @@ export class LedgerObject extends DurableObject<Env> {
   // ---- time ------------------------------------------------------------------------------------------------------
 
   override async alarm(): Promise<void> {
-    fireTimers(this.#context)
+    const tasks = await tasksDue(this.#context, (names) =>
+      stub(this.env.DIRECTORY, 'directory', this.env).tasksNamed(this.#context.tenant, names),
+    )
+    fireTimers(this.#context, tasks)
+    if (tasks.size > 0) this.#liveCount = countLive(this.#context)
     this.#alarm.rearm()
   }
 
@@ -383,65 +445,20 @@ export class LedgerObject extends DurableObject<Env> {
         this.#streams.group(effect.group, effect.events, effect.ended)
         return
       case 'ready':
-        this.ctx.waitUntil(this.#tellPool(effect.pool, effect.queue, effect.seq))
+        this.ctx.waitUntil(this.#errands.tellPool(effect.pool, effect.queue, effect.seq))
         return
       case 'cancel':
-        this.ctx.waitUntil(this.#tellLink(effect.node, effect.session, effect.lease, effect.reason))
+        this.ctx.waitUntil(this.#errands.tellLink(effect.node, effect.session, effect.lease, effect.reason))
         return
       case 'outbox':
         this.ctx.waitUntil(this.#publisher.handOver(effect.family))
         return
       case 'carry':
-        this.ctx.waitUntil(this.#carry(effect.group, effect.step))
+        this.ctx.waitUntil(this.#errands.carry(effect.group, effect.step))
         return
       case 'purge':
-        this.ctx.waitUntil(this.#settle(effect.job))
+        this.ctx.waitUntil(this.#errands.settle(effect.job))
         return
-    }
-  }
-
-  async #tellPool(pool: PoolName, queue: QueueName, seq: number): Promise<void> {
-    try {
-      await stub(this.env.POOL, pool, this.env).ready({ tenant: this.#context.tenant, queue, seq, pool })
-      laneAcknowledged(this.#context, pool, queue, seq)
-    } catch (reason) {
-      console.warn(`pool ${pool} did not take ready ${queue}#${seq}; it is repeated: ${String(reason)}`)
-      this.#commit((context) => laneUnheard(context, pool, queue))
-    }
-  }
-
-  async #tellLink(node: NodeId, session: SessionId, lease: Lease, reason: string): Promise<void> {
-    try {
-      const sent = await stub(this.env.LINK, node, this.env).cancel({ session, lease, reason })
-      if (sent) this.#commit((context) => cancelSent(context, lease.job, lease.attempt))
-    } catch (cause) {
-      console.warn(`cancel of ${lease.job} did not reach ${node}: ${String(cause)}`)
-    }
-  }
-
-  /** A published result leaves this database when it is more than a few KiB; a deleted one leaves object storage too. */
-  async #settle(job: JobId): Promise<void> {
-    const row = findJob(this.#context, job)
-    if (!row) return
-    try {
-      if (row.deleted_at !== null) {
-        await purgeResult(this.#context, this.env.RESULTS, job)
-        clearTimer(this.#context.store, 'purge', job)
-        return
-      }
-      await archiveResult(this.#context, this.env.RESULTS, job)
-      // A deletion that came meanwhile has a timer of its own under this name: it stays.
-      if (findJob(this.#context, job)?.deleted_at === null) clearTimer(this.#context.store, 'purge', job)
-    } catch (reason) {
-      console.warn(`result of ${job} was not moved; it is tried again: ${String(reason)}`)
-    }
-  }
-
-  async #carry(group: string, step: string): Promise<void> {
-    try {
-      await fetchCarried(this.#desk, this.env.RESULTS, group, step)
-    } catch (reason) {
-      console.warn(`values of step ${step} of ${group} were not read; it is tried again: ${String(reason)}`)
     }
   }
 

@@ -74,11 +74,15 @@ export const showSchedule = (row: ScheduleRow): Schedule =>
 export const findSchedule = ({ store }: LedgerContext, id: string): ScheduleRow | undefined =>
   first<ScheduleRow>(store, 'SELECT * FROM schedules WHERE id = ?', id)
 
+export interface ScheduleQuery {
+  task: string | null
+  /** Schedules older than this id. */
+  before: string | null
+  limit: number
+}
+
 /** Newest first, keyset by id. */
-export const listSchedules = (
-  { store }: LedgerContext,
-  query: { task: string | null; before: string | null; limit: number },
-): { items: Schedule[]; next: string | null } => {
+export const listSchedules = ({ store }: LedgerContext, query: ScheduleQuery): { items: Schedule[]; next: string | null } => {
   const limit = Math.min(Math.max(1, query.limit), MAX_PAGE)
   const where: string[] = []
   const values: string[] = []

@@ -1,0 +1,66 @@
+import { stub } from '../addressing.ts'
+import type { JobId, NodeId, PoolName, QueueName, SessionId } from '../contract/ids.ts'
+import type { Lease } from '../contract/node.ts'
+import type { Env } from '../env.ts'
+import { clearTimer } from '../storage/timers.ts'
+import { archiveResult, purgeResult } from './archive.ts'
+import { cancelSent } from './finish.ts'
+import { type Desk, fetchCarried } from './groups/desk.ts'
+import { findJob } from './jobs.ts'
+import { laneAcknowledged, laneUnheard } from './lanes.ts'
+
+/** What a ledger does outside after a commit: none of it throws, and what fails is repeated by a timer. */
+export class Errands {
+  readonly #env: Env
+  readonly #desk: Desk
+
+  constructor(env: Env, desk: Desk) {
+    this.#env = env
+    this.#desk = desk
+  }
+
+  async tellPool(pool: PoolName, queue: QueueName, seq: number): Promise<void> {
+    try {
+      await stub(this.#env.POOL, pool, this.#env).ready({ tenant: this.#desk.context.tenant, queue, seq, pool })
+      laneAcknowledged(this.#desk.context, pool, queue, seq)
+    } catch (reason) {
+      console.warn(`pool ${pool} did not take ready ${queue}#${seq}; it is repeated: ${String(reason)}`)
+      this.#desk.commit((context) => laneUnheard(context, pool, queue))
+    }
+  }
+
+  async tellLink(node: NodeId, session: SessionId, lease: Lease, reason: string): Promise<void> {
+    try {
+      const sent = await stub(this.#env.LINK, node, this.#env).cancel({ session, lease, reason })
+      if (sent) this.#desk.commit((context) => cancelSent(context, lease.job, lease.attempt))
+    } catch (cause) {
+      console.warn(`cancel of ${lease.job} did not reach ${node}: ${String(cause)}`)
+    }
+  }
+
+  /** A published result leaves this database when it is more than a few KiB; a deleted one leaves object storage too. */
+  async settle(job: JobId): Promise<void> {
+    const row = findJob(this.#desk.context, job)
+    if (!row) return
+    try {
+      if (row.deleted_at !== null) {
+        await purgeResult(this.#desk.context, this.#env.RESULTS, job)
+        clearTimer(this.#desk.context.store, 'purge', job)
+        return
+      }
+      await archiveResult(this.#desk.context, this.#env.RESULTS, job)
+      // A deletion that came meanwhile has a timer of its own under this name: it stays.
+      if (findJob(this.#desk.context, job)?.deleted_at === null) clearTimer(this.#desk.context.store, 'purge', job)
+    } catch (reason) {
+      console.warn(`result of ${job} was not moved; it is tried again: ${String(reason)}`)
+    }
+  }
+
+  async carry(group: string, step: string): Promise<void> {
+    try {
+      await fetchCarried(this.#desk, this.#env.RESULTS, group, step)
+    } catch (reason) {
+      console.warn(`values of step ${step} of ${group} were not read; it is tried again: ${String(reason)}`)
+    }
+  }
+}
