@@ -59,12 +59,18 @@ export const macKeys = async (secrets: string, purpose: Purpose): Promise<[MacKe
   return keys
 }
 
-const derive = async (secret: string, purpose: Purpose): Promise<MacKey> => {
+/** A secret's bytes. Throws when it is missing, too short, or no base64url. */
+export const secretBytes = (secret: string): Uint8Array<ArrayBuffer> => {
   const bytes = fromBase64Url(secret)
   if (!bytes || bytes.byteLength < MIN_SECRET_BYTES)
     throw new Error(
       `SCARAB_SECRET must be base64url of at least ${MIN_SECRET_BYTES} random bytes (openssl rand -base64 32 | tr '+/' '-_' | tr -d =)`,
     )
+  return bytes
+}
+
+const derive = async (secret: string, purpose: Purpose): Promise<MacKey> => {
+  const bytes = secretBytes(secret)
   const master = await crypto.subtle.importKey('raw', bytes, 'HKDF', false, ['deriveBits', 'deriveKey'])
   const hkdf = (label: string) => ({ name: 'HKDF', hash: 'SHA-256', salt: new Uint8Array(32), info: encoder.encode(`scarab/v1/${label}`) })
   const key = await crypto.subtle.deriveKey(hkdf(purpose), master, { name: 'HMAC', hash: 'SHA-256', length: 256 }, false, [

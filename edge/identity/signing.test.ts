@@ -6,7 +6,7 @@ import { JobId, SessionId, TenantId } from '../contract/ids.ts'
 import { Manifest } from '../contract/manifests.ts'
 import { type Grant, signGrant, verifyGrant } from './grants.ts'
 import { macKeys, toBase64Url } from './secrets.ts'
-import { signManifest, verifyManifest } from './signature.ts'
+import { manifestSigner, verifyManifest } from './signature.ts'
 
 const SECRET = toBase64Url(new Uint8Array(32).fill(7))
 const OTHER = toBase64Url(new Uint8Array(32).fill(8))
@@ -113,7 +113,9 @@ describe("a manifest's signature", () => {
   }
 
   it('holds over a round trip through JSON, and over nothing else', async () => {
-    const signed = await signManifest(SECRET, unsigned)
+    const signed = manifestSigner(SECRET)(unsigned)
+    expect(manifestSigner(`${SECRET},${OTHER}`)(unsigned)).toEqual(signed)
+    expect(() => manifestSigner('c2hvcnQ')).toThrow(/SCARAB_SECRET must be base64url/)
     const again = Manifest.parse(JSON.parse(JSON.stringify(signed)))
     expect(await verifyManifest(SECRET, again)).toBe(true)
     expect(await verifyManifest(`${OTHER},${SECRET}`, again)).toBe(true)

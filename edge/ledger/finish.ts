@@ -1,4 +1,3 @@
-import { canonicalJson } from '../contract/canonical.ts'
 import { Family, type JobId, resultOf, Sha256, TaskName } from '../contract/ids.ts'
 import { dataKey } from '../contract/keys.ts'
 import type { InlineResult, Manifest, NodeManifest } from '../contract/manifests.ts'
@@ -50,7 +49,7 @@ const manifestOf = (context: LedgerContext, row: JobRow, completion: Completion)
     seconds: node.seconds,
     created_at: new Date(context.now()).toISOString(),
   }
-  return { ...unsigned, signature: context.sign(canonicalJson(unsigned)) }
+  return context.sign(unsigned)
 }
 
 /**

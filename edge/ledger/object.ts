@@ -1,5 +1,4 @@
 import { DurableObject } from 'cloudflare:workers'
-import { createHmac } from 'node:crypto'
 import { stub } from '../addressing.ts'
 import type { DeadJob } from '../contract/dead.ts'
 import type { Group } from '../contract/groups.ts'
@@ -11,7 +10,7 @@ import type { Failure, Lease } from '../contract/node.ts'
 import type { Schedule } from '../contract/schedules.ts'
 import type { Env } from '../env.ts'
 import { fault } from '../fault.ts'
-import { manifestKey } from '../identity/manifest-key.ts'
+import { manifestSigner } from '../identity/signature.ts'
 import { Alarm } from '../storage/alarm.ts'
 import { migrate } from '../storage/migrate.ts'
 import { objectStore } from '../storage/object-store.ts'
@@ -98,7 +97,6 @@ export class LedgerObject extends DurableObject<Env> {
     const now = (): number => Date.now()
     const random = (bytes: number): Uint8Array => crypto.getRandomValues(new Uint8Array(bytes))
     const last = first<{ id: string | null }>(store, 'SELECT max(id) AS id FROM jobs')?.id ?? null
-    const key = manifestKey(env.SCARAB_SECRET)
     this.#context = {
       store,
       memory: new LedgerMemory(),
@@ -107,7 +105,7 @@ export class LedgerObject extends DurableObject<Env> {
       random,
       newJobId: jobIds(tenant, last as JobId | null, now, random),
       numbers: eventNumbers(store),
-      sign: (text) => createHmac('sha256', key).update(text).digest('base64url'),
+      sign: manifestSigner(env.SCARAB_SECRET),
       emit: (effect) => this.#carryOut(effect),
       settle,
     }
