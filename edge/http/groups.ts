@@ -11,6 +11,7 @@ import { planGroup } from '../ledger/groups/plan.ts'
 import type { GroupSubmission } from '../ledger/groups/submit.ts'
 import { readBody } from './body.ts'
 import { type AppContext, type AppEnv, personOf } from './context.ts'
+import { taggedJson } from './etags.ts'
 import { allow } from './guard.ts'
 import { idempotencyKey, queryInteger } from './headers.ts'
 import { digest, keyOf, ledgerOf, rememberLedger } from './jobs.ts'
@@ -137,7 +138,7 @@ const decideHandler = (decision: 'approve' | 'reject') => async (c: AppContext) 
 export const groupsApp = new Hono<AppEnv>()
   .post('/', allow('jobs:submit'), submitHandler)
   .get('/', allow('jobs:read'), listHandler)
-  .get('/:id', allow('jobs:read'), async (c) => c.json(await ask(c, { do: 'show' }), 200, { 'cache-control': 'no-store' }))
+  .get('/:id', allow('jobs:read'), async (c) => taggedJson(c, await ask(c, { do: 'show' })))
   .delete('/:id', allow('jobs:delete'), async (c) => {
     await ask(c, { do: 'remove' })
     return c.body(null, 204)

@@ -1,4 +1,4 @@
-import type { ZodError } from 'zod'
+import type { ZodError, z } from 'zod'
 import { PROBLEMS, Problem, type ProblemCode, type ProblemDocument } from '../contract/problems.ts'
 import type { AppContext } from './context.ts'
 
@@ -45,9 +45,21 @@ export const onError = (error: unknown, c: AppContext): Response => {
     : problemResponse(new Problem('internal', `Something went wrong on our side. Report it with the id ${requestId}.`), requestId)
 }
 
+/** A fault with its whole path; of forms of which one was to fit, the faults of the one that was missed by least. */
+const innermost = (issue: z.core.$ZodIssue, before: PropertyKey[] = []): { path: PropertyKey[]; message: string }[] => {
+  const path = [...before, ...issue.path]
+  if (issue.code === 'invalid_key' && issue.issues[0]) return [{ path, message: issue.issues[0].message }]
+  if (issue.code !== 'invalid_union') return [{ path, message: issue.message }]
+  const [nearest] = issue.errors.filter((faults) => faults.length > 0).sort((one, other) => one.length - other.length)
+  return nearest ? nearest.flatMap((fault) => innermost(fault, path)) : [{ path, message: issue.message }]
+}
+
 /** The first faults of a schema, with their places. */
 export const schemaProblem = (code: ProblemCode, what: string, error: ZodError): Problem => {
-  const errors = error.issues.slice(0, 10).map((issue) => ({ path: `/${issue.path.map(String).join('/')}`, message: issue.message }))
+  const errors = error.issues
+    .flatMap((issue) => innermost(issue))
+    .slice(0, 10)
+    .map((issue) => ({ path: `/${issue.path.map(String).join('/')}`, message: issue.message }))
   const [one] = errors
   return new Problem(
     code,

@@ -1,0 +1,29 @@
+import { expect, test } from 'vitest'
+import { z } from 'zod'
+import { GroupBody } from '../contract/groups.ts'
+import { schemaProblem } from './problem.ts'
+
+const told = (schema: z.ZodType, value: unknown): string[] => {
+  const parsed = schema.safeParse(value)
+  return parsed.success
+    ? []
+    : (schemaProblem('invalid_body', 'The body', parsed.error).extras.errors ?? []).map(({ path, message }) => `${path}: ${message}`)
+}
+
+test('where one of several forms was to fit, the faults of the nearest one are told, each at its place', () => {
+  expect(told(GroupBody, { steps: { a: { task: 'x', when: 'maybe' } } })).toEqual([
+    '/steps/a/when: Invalid option: expected one of "succeeded"|"failed"|"always"',
+  ])
+  expect(told(GroupBody, { steps: { ok: { approval: { by: 'ann' } } } })).toEqual([
+    '/steps/ok/approval/by: Invalid input: expected array, received string',
+  ])
+  expect(told(GroupBody, { steps: { 'a b': { task: 'x' } } })).toEqual([
+    '/steps/a b: a step is named by 1 to 64 characters of A-Z, a-z, 0-9, "_" and "-"',
+  ])
+})
+
+test('ten faults are told at most', () => {
+  expect(
+    told(z.record(z.string(), z.union([z.number(), z.boolean()])), Object.fromEntries([...Array(50).keys()].map((n) => [`k${n}`, 'x']))),
+  ).toHaveLength(10)
+})
