@@ -48,7 +48,10 @@ export const GROUP_OPERATIONS: Operation[] = [
     path: '/v1/groups/{id}',
     summary: 'One group with its steps',
     scope: 'jobs:read',
-    answers: { 200: { description: 'The group', schema: 'Group' } },
+    parameters: [
+      { name: 'If-None-Match', in: 'header', schema: text, description: '`ETag` of an answer before. RFC 9110, section 13.1.2.' },
+    ],
+    answers: { 200: { description: 'The group', schema: 'Group' }, 304: { description: 'It is as the tag of If-None-Match says' } },
     problems: [401, 403, 404, 410],
   },
   {
