@@ -17,7 +17,7 @@ import { Catalogue } from './tasks/catalogue.ts'
 import { formatProblem } from './tasks/problem.ts'
 
 /**
- * A compute node: `bun compute/main.ts --edge URL --token-file FILE [--name N] [--queue Q]… [--slots N] [--config TOML] [--spool FOLDER]`.
+ * A compute node: `bun compute/main.ts --edge URL --token-file FILE [--name N] [--queue Q]… [--slots N | --concurrency N] [--config TOML] [--spool FOLDER]`.
  * It dials the edge, announces its tasks and runs what it is offered, until SIGTERM or SIGINT.
  */
 
@@ -42,6 +42,8 @@ const readOptions = () => {
         name: { type: 'string' },
         queue: { type: 'string', multiple: true },
         slots: { type: 'string' },
+        // DungBeetle's name for it.
+        concurrency: { type: 'string' },
         config: { type: 'string', default: process.env.SCARAB_CONFIG },
         spool: { type: 'string' },
         // The node ends with whoever holds the other end of its standard input.
@@ -64,13 +66,16 @@ const edge = readEdge(options.edge ?? '')
 const tokenFile = options['token-file']
   ? resolve(options['token-file'])
   : giveUp('--token-file is missing: name the file that holds the node token')
+const slots = options.slots ?? options.concurrency
+if (options.concurrency !== undefined && options.concurrency !== slots)
+  giveUp(`--slots ${slots} and --concurrency ${options.concurrency} mean the same: give one of them`)
 const loaded = loadNodeConfig({
   file: options.config ? options.config : null,
   env: process.env,
   root,
   options: {
     ...(options.name === undefined ? {} : { name: options.name }),
-    ...(options.slots === undefined ? {} : { slots: Number(options.slots) }),
+    ...(slots === undefined ? {} : { slots: Number(slots) }),
     ...(options.queue === undefined ? {} : { queues: options.queue.flatMap((list) => list.split(',')) }),
   },
 })

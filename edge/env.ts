@@ -25,6 +25,8 @@ export interface Env {
   SCARAB_EMBEDDED?: string
   /** Restricts Durable Objects to a jurisdiction ("eu"), in production. */
   SCARAB_JURISDICTION?: string
+  /** JSON: weights of tenants in every pool's fair choice, {"acme": 3}; 1 when not named (edge/pool/weights.ts). */
+  SCARAB_TENANT_WEIGHTS?: string
   /** S3 settings of the bucket, where nodes can reach it: then uploads are signed PUTs instead of the Worker's route. */
   /** Tests only: where named fault points report themselves (edge/fault.ts). */
   SCARAB_FAULT_URL?: string

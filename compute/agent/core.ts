@@ -4,6 +4,9 @@ import { type Item, isEmpty, type Lane, lane, takeBatch } from './lanes.ts'
 
 import { type CoreSettings, type Effect, keyOf, leaseOf, type Outcome, type Stage } from './words.ts'
 
+/** Slots that the job takes. It begins while one is free, and may owe the others. */
+const weightOf = ({ weight = 1 }: Offer): number => weight
+
 interface Work {
   offer: Offer
   stage: Stage
@@ -253,7 +256,7 @@ export class AgentCore {
 
   #takeOffers(items: Offer[]): void {
     for (const offer of items) {
-      this.#told = Math.max(0, this.#told - 1)
+      this.#told = Math.max(0, this.#told - weightOf(offer))
       const key = keyOf(offer)
       // The same offer twice: the first one is being dealt with.
       if (this.#work.has(key)) continue
@@ -365,7 +368,7 @@ export class AgentCore {
     const active = new Map<string, number>()
     for (const other of this.#work.values()) {
       if (other.source === null) continue
-      used += 1
+      used += weightOf(other.offer)
       if (other.offer.task === work.offer.task) ofTask += 1
       active.set(other.source, (active.get(other.source) ?? 0) + 1)
     }
@@ -381,7 +384,7 @@ export class AgentCore {
 
   #usedSlots(): number {
     let used = 0
-    for (const { source } of this.#work.values()) if (source !== null) used += 1
+    for (const { source, offer } of this.#work.values()) if (source !== null) used += weightOf(offer)
     return used
   }
 
@@ -393,17 +396,23 @@ export class AgentCore {
 
   #room(): number {
     if (this.#draining) return 0
-    let held = 0
-    let accepting = 0
-    for (const { stage } of this.#work.values()) {
+    let [held, accepting] = [0, 0]
+    for (const { stage, offer } of this.#work.values()) {
       if (stage === 'reporting' || stage === 'returning') continue
       held += 1
-      if (stage === 'accepting') accepting += 1
+      if (stage === 'accepting') accepting += weightOf(offer)
     }
     const { slots } = this.#settings
     // Whatever is leased beside a free slot is bounded by something else, so the slot is for others.
     const free = Math.min(slots - this.#usedSlots() - accepting, MAX_HELD - held)
-    return Math.max(0, slots + this.#ahead() - held, free)
+    return Math.max(0, this.#idle() + this.#ahead(), free)
+  }
+
+  /** Slots that nothing here will take. Below zero: a heavy job has taken more than were free, or offers wait ahead. */
+  #idle(): number {
+    let held = 0
+    for (const { stage, offer } of this.#work.values()) if (stage !== 'reporting' && stage !== 'returning') held += weightOf(offer)
+    return this.#draining ? 0 : this.#settings.slots - held
   }
 
   #flush(): Effect[] {
@@ -462,7 +471,7 @@ export class AgentCore {
     if (SINGLE.has(name)) text = `{"type":"${name}","re":${re},${list.slice(1)}`
     else if (CARRIES_WANT.has(name)) {
       this.#told = this.#announced ? this.#room() : 0
-      text = `{"type":"${name}","re":${re},"items":[${list}],"want":${this.#told}}`
+      text = `{"type":"${name}","re":${re},"items":[${list}],"want":${this.#told},"idle":${this.#idle()}}`
     } else text = `{"type":"${name}","re":${re},"items":[${list}]}`
     this.#lanes[name].flight = { re, items, text }
     this.#effects.push({ do: 'send', text })
@@ -474,7 +483,7 @@ export class AgentCore {
     const room = this.#room()
     if (room === this.#told || (room < this.#told && !this.#stalled)) return
     this.#told = room
-    this.#send({ type: 'want', want: room })
+    this.#send({ type: 'want', want: room, idle: this.#idle() })
   }
 }
 

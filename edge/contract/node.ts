@@ -141,8 +141,10 @@ export const Complete = z.object({
     )
     .min(1)
     .max(500),
-  /** How many more offers the node can hold. */
+  /** Slots' worth of offers that the node can hold besides. */
   want: z.int().min(0),
+  /** Slots of these that would begin at once; the rest waits ahead of the slots. Below zero: a heavy job took more than was free. */
+  idle: z.int().optional(),
 })
 export const Packed = Lease.extend({
   type: z.literal('packed'),
@@ -159,6 +161,7 @@ export const Fail = z.object({
     .min(1)
     .max(500),
   want: z.int().min(0),
+  idle: z.int().optional(),
 })
 /** What became of a cancel. `confirmed` ends the job as cancelled. */
 export const Cancelled = Lease.extend({
@@ -167,8 +170,8 @@ export const Cancelled = Lease.extend({
   outcome: CancelOutcome,
   reason: z.string().max(1_000).nullable(),
 })
-/** How many offers it could hold now; sent when it has room and no `complete` in flight. */
-export const Want = z.object({ type: z.literal('want'), want: z.int().min(0) })
+/** How many slots' worth of offers it could hold now; sent when it has room and no `complete` in flight. */
+export const Want = z.object({ type: z.literal('want'), want: z.int().min(0), idle: z.int().optional() })
 export const Drain = z.object({ type: z.literal('drain'), re })
 export const Sliced = z.object({
   type: z.literal('sliced'),

@@ -65,6 +65,7 @@ describe('settings', () => {
       demo: false,
       drainSeconds: 3,
       hosts: '',
+      tenantWeights: '',
     })
   })
 
@@ -72,5 +73,8 @@ describe('settings', () => {
     expect(() => readSettings({ SCARAB_PORT: '80 80' })).toThrow(StartFault)
     expect(() => readSettings({ SCARAB_PORT: '70000' })).toThrow('SCARAB_PORT="70000"')
     expect(() => readSettings({ SCARAB_DRAIN_SECONDS: '-1' })).toThrow('SCARAB_DRAIN_SECONDS="-1"')
+    expect(() => readSettings({ SCARAB_TENANT_WEIGHTS: 'acme=3' })).toThrow('SCARAB_TENANT_WEIGHTS is not JSON')
+    expect(() => readSettings({ SCARAB_TENANT_WEIGHTS: '{"acme": 0}' })).toThrow('SCARAB_TENANT_WEIGHTS: acme')
+    expect(readSettings({ SCARAB_TENANT_WEIGHTS: '{"acme": 3}' }).tenantWeights).toBe('{"acme": 3}')
   })
 })

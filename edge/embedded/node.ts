@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { findBun, ROOT } from './runtimes.mjs'
 import { explain, StartFault } from './settings.ts'
 
-/** `npm run node -- --edge URL --token-file F [--queue Q]… [--name N] [--slots N]`: one more compute node, also on another host. */
+/** `npm run node -- --edge URL --token-file F [--queue Q]… [--name N] [--slots N | --concurrency N]`: one more compute node, also on another host. */
 try {
   const bun = process.env.SCARAB_BUN ?? findBun()
   if (!bun) throw new StartFault(`no Bun binary for ${process.platform} ${process.arch}: run npm ci again without --omit=optional`)

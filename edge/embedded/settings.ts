@@ -1,4 +1,5 @@
 import { join, resolve } from 'node:path'
+import { tenantWeights } from '../pool/weights.ts'
 import { ROOT } from './runtimes.mjs'
 
 /** A fault of the surroundings that a person can mend: printed as one line, without a stack. */
@@ -24,6 +25,8 @@ export interface Settings {
   drainSeconds: number
   /** Extra host names the Worker answers to, comma separated. */
   hosts: string
+  /** JSON: weights of tenants in the fair choice (edge/pool/weights.ts). */
+  tenantWeights: string
 }
 
 const number = (name: string, text: string | undefined, fallback: number, max: number): number => {
@@ -32,6 +35,16 @@ const number = (name: string, text: string | undefined, fallback: number, max: n
   if (!Number.isInteger(value) || value < 0 || value > max)
     throw new StartFault(`${name}="${text}" is not a whole number from 0 to ${max}: correct it or leave it out (default ${fallback})`)
   return value
+}
+
+/** Read here once, so that a wrong one is said before anything starts. */
+const weights = (text: string): string => {
+  try {
+    tenantWeights(text)
+    return text
+  } catch (fault) {
+    throw new StartFault(fault instanceof Error ? fault.message : String(fault))
+  }
 }
 
 const foldersOf = (list: string): string[] =>
@@ -50,6 +63,7 @@ export const readSettings = (env: Record<string, string | undefined>): Settings 
   demo: env.SCARAB_DEMO !== '0',
   drainSeconds: number('SCARAB_DRAIN_SECONDS', env.SCARAB_DRAIN_SECONDS, DEFAULT_DRAIN_SECONDS, MAX_DRAIN_SECONDS),
   hosts: env.SCARAB_HOSTS ?? '',
+  tenantWeights: weights(env.SCARAB_TENANT_WEIGHTS ?? ''),
 })
 
 /** Prints a `StartFault` as one line and anything else with its stack; the process then ends with 1. */

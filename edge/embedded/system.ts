@@ -33,6 +33,8 @@ export interface SystemOptions {
   config?: string | null
   drainSeconds?: number
   hosts?: string
+  /** JSON: weights of tenants. */
+  tenantWeights?: string
   /** Start the embedded compute node (default true). */
   node?: boolean
   /** Build and serve the page (default true). */
@@ -97,6 +99,7 @@ export const systemOptions = (settings: Settings): SystemOptions => ({
   config: settings.config,
   drainSeconds: settings.drainSeconds,
   hosts: settings.hosts,
+  tenantWeights: settings.tenantWeights,
 })
 
 /** Starts a system on a state folder. Throws `StartFault` where a person can mend the cause. */
@@ -187,6 +190,7 @@ export const startSystem = async (options: SystemOptions): Promise<System> => {
         SCARAB_SECRET: keys.secret,
         SCARAB_ISSUERS: JSON.stringify([issuerConfig(keys, issuer)]),
         SCARAB_HOSTS: options.hosts ?? '',
+        SCARAB_TENANT_WEIGHTS: options.tenantWeights ?? '',
         SCARAB_EMBEDDED: '1',
         ...(options.s3 ? s3Bindings(entryPort, options.s3) : {}),
         ...options.bindings,

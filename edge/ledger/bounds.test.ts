@@ -176,3 +176,13 @@ it('announces a lane anew when a job comes behind jobs that the node cannot run'
   take(bench)
   expect(bench.take().filter(({ kind }) => kind === 'ready')).toEqual([])
 })
+
+it('offers jobs until they fill the slots that are wanted, the last one also when it takes more', () => {
+  const { context } = testLedger()
+  for (const weight of [1, 3, 4, 1]) submit(context, submission({ weight }), 0)
+  const first = offer(context, request(HOLDER, 5))
+  expect(first.offers.map(({ weight }) => weight)).toEqual([1, 3, 4])
+  expect(first.drained).toBeNull()
+  expect(offer(context, request(HOLDER, 0)).offers).toEqual([])
+  expect(offer(context, request(HOLDER, 1)).offers.map(({ weight }) => weight)).toEqual([1])
+})

@@ -26,6 +26,8 @@ export interface OfferedJob {
   family: string
   run_date: string
   max_runtime_seconds: number | null
+  /** Slots that it takes on the node. */
+  weight: number
   accept_by: number
 }
 
@@ -34,6 +36,7 @@ export interface OfferRequest extends Holder {
   queue: QueueName
   /** Names of the tasks this node has announced, and their hashes. */
   tasks: Record<string, string>
+  /** Slots to fill. A job is offered while one of them is free, also when it takes more. */
   want: number
   offer_seconds: number
   /** The announcement by which the pool knows the lane; absent when offers ride on an answer. */
@@ -91,6 +94,7 @@ export const offer = (context: LedgerContext, request: OfferRequest): OfferAnswe
       family: row.family,
       run_date: row.run_date,
       max_runtime_seconds: row.max_runtime_seconds,
+      weight: row.weight,
       accept_by: acceptBy,
     })
   }
@@ -108,13 +112,26 @@ interface WaitingRow {
   id: string
   task: string
   size: number
+  weight: number
+}
+
+/** How many of the jobs fill so many slots: the last one may take more than are left. */
+const filling = (rows: readonly { weight: number }[], slots: number): number => {
+  let left = slots
+  let count = 0
+  for (const { weight } of rows) {
+    if (left <= 0) break
+    left -= weight
+    count += 1
+  }
+  return count
 }
 
 /** The first jobs of a lane that the node can run, as many as it wants and one message carries; `more`: others wait besides. */
 const nextWaiting = (context: LedgerContext, request: OfferRequest, want: number): { jobs: JobRow[]; more: boolean } => {
   const waiting = (limit: number, where = '', ...values: string[]): WaitingRow[] =>
     context.store.all<WaitingRow>(
-      `SELECT id, task, length(args) AS size FROM jobs WHERE state = 'waiting' AND pool = ? AND queue = ? ${where}
+      `SELECT id, task, length(args) AS size, weight FROM jobs WHERE state = 'waiting' AND pool = ? AND queue = ? ${where}
        ORDER BY priority DESC, id LIMIT ?`,
       request.pool,
       request.queue,
@@ -126,7 +143,7 @@ const nextWaiting = (context: LedgerContext, request: OfferRequest, want: number
   // Jobs that this node cannot run stand before those that it can.
   if (suited.length < want && first.length > want)
     suited = waiting(want, 'AND task IN (SELECT value FROM json_each(?))', JSON.stringify(Object.keys(request.tasks)))
-  const taken = suited.slice(0, Math.min(want, fitting(suited)))
+  const taken = suited.slice(0, Math.min(filling(suited, want), fitting(suited)))
   return {
     jobs: findJobs(
       context,

@@ -70,6 +70,8 @@ export const hello = async (
   })
   memory.words++
   memory.free = 0
+  memory.idle = 0
+  memory.slots = message.slots
   memory.told = null
   memory.joined = false
   const row = currentSession(context)

@@ -5,7 +5,7 @@ import type { OfferAnswer } from '../ledger/leases.ts'
 import { migrate } from '../storage/migrate.ts'
 import { nodeStore } from '../storage/node-store.ts'
 import { receive } from './messages.ts'
-import { dispatch, joinPool, type LinkMemory, newMemory, reportTo } from './offers.ts'
+import { dispatch, joinPool, type LinkMemory, newMemory, reportTo, unride } from './offers.ts'
 import { type LedgerPort, type LinkContext, newCache } from './ports.ts'
 import { LINK_MIGRATIONS } from './schema.ts'
 import { currentSession, endSession, type NodeBounds, rememberLedger, socketLost } from './session.ts'
@@ -187,6 +187,7 @@ test('offers that could not be prepared leave the room of the node as it was', a
         family: 'reports.daily',
         run_date: '2026-01-02',
         max_runtime_seconds: null,
+        weight: 1,
         accept_by: 1_005_000,
       },
     ],
@@ -199,4 +200,45 @@ test('offers that could not be prepared leave the room of the node as it was', a
   report.answer()
   await expect(failing).rejects.toThrow('did not answer')
   expect(memory.free).toBe(2)
+})
+
+const offered = (n: number, weight: number): OfferAnswer['offers'][number] => ({
+  job: JobId.parse(`0${String(n).padStart(25, '0')}`),
+  attempt: 1,
+  task: 'daily',
+  args: '[]',
+  db: null,
+  engine_hint: null,
+  family: 'reports.daily',
+  run_date: '2026-01-02',
+  max_runtime_seconds: null,
+  weight,
+  accept_by: 1_005_000,
+})
+
+test('a heavy job takes its weight of the room, and its tenant is charged for all of it', async () => {
+  await connect(1)
+  context.store.run(`INSERT INTO tasks (name, hash, columns) VALUES ('daily', ?, NULL)`, 'a'.repeat(64))
+  Object.assign(memory, { free: 4, idle: 4, told: 4, toldIdle: 4 })
+  const done = dispatch(context, memory, { session: session(1), tenant: ACME, queue: QUEUE, count: 3, ride: false })
+  ;(await next('ledger.offer')).answer({ offers: [offered(1, 2), offered(2, 5)], drained: null } satisfies OfferAnswer)
+  const report = await next('pool.report')
+  expect(report.args).toMatchObject([{ free: 0, idle: -3, unused: [{ tenant: ACME, queue: QUEUE, count: -4 }] }])
+  report.answer()
+  await done
+  expect(sent.at(-1)).toMatchObject({ type: 'offers', items: [{ weight: 2 }, { weight: 5 }] })
+})
+
+test('where slots are kept for a lane, the pool hears of each idle slot', async () => {
+  await connect(1)
+  Object.assign(memory, { free: 8, idle: 3, told: 6, toldIdle: 2, joined: true })
+  await reportTo(context, memory, current(), [], [])
+  await settled()
+  expect(calls).toEqual([])
+  const done = unride(context, memory, { session: session(1), strict: true })
+  const report = await next('pool.report')
+  expect(report.args).toMatchObject([{ free: 8, idle: 3 }])
+  report.answer()
+  await done
+  expect(memory.ride).toBe(false)
 })

@@ -19,7 +19,7 @@ import type { Completion } from '../ledger/finish.ts'
 import type { LeaseVerdict, OfferAnswer } from '../ledger/leases.ts'
 import { first } from '../storage/store.ts'
 import { announce, hello } from './arrival.ts'
-import { joinPool, type LinkMemory, offerRequest, prepare, reportTo } from './offers.ts'
+import { joinPool, type LinkMemory, offerRequest, prepare, reportTo, slotsOf, takeSlots } from './offers.ts'
 import type { LinkContext } from './ports.ts'
 import { currentSession, holderOf, type NodeBounds, rememberLedger, type SessionRow, servesTenant } from './session.ts'
 
@@ -63,9 +63,10 @@ const perTenant = async <Item extends Lease>(
 }
 
 /** Said when the node has more room than it told: the pool hears of it in any case, so that a lost report does no lasting harm. */
-const want = (context: LinkContext, memory: LinkMemory, row: SessionRow, free: number): Promise<void> => {
+const want = (context: LinkContext, memory: LinkMemory, row: SessionRow, free: number, idle: number): Promise<void> => {
   memory.words++
   memory.free = free
+  memory.idle = idle
   memory.joined = true
   return joinPool(context, memory, row)
 }
@@ -89,8 +90,7 @@ const finish = async (
   context: LinkContext,
   memory: LinkMemory,
   row: SessionRow,
-  re: number,
-  free: number,
+  { re, want: free, idle = free }: { re: number; want: number; idle?: number | undefined },
   items: Lease[],
   ask: (
     tenant: TenantId,
@@ -104,13 +104,14 @@ const finish = async (
   memory.words++
   const word = memory.words
   memory.free = 0
+  memory.idle = 0
   const outcomes = await perTenant(row, items, async (tenant, group, last) => {
     const ride = last ? rideOn(context, memory, row, tenant, room) : null
     const { outcomes: answers, next } = await ask(tenant, group, ride?.request ?? null)
     if (ride && next) {
       const prepared = await prepare(context, memory, row, tenant, next.offers)
       offers.push(...prepared)
-      room -= prepared.length
+      room -= slotsOf(prepared)
       const lane = `${tenant} ${ride.queue}`
       if (next.drained !== null && next.drained > (memory.drained.get(lane) ?? -1)) {
         drained.push({ tenant, queue: ride.queue, seq: next.drained })
@@ -121,7 +122,8 @@ const finish = async (
   })
   // What the node has said of its room since then counts: this answer may have taken long, even over a reconnection.
   const isLatest = memory.words === word
-  memory.free = isLatest ? room : Math.max(0, memory.free - offers.length)
+  if (isLatest) Object.assign(memory, { free, idle })
+  takeSlots(memory, slotsOf(offers))
   context.send({ type: 'ack', re, items: outcomes, offers })
   // The first room that a node tells after its hello may be told here: it then has no reason to say `want` as well.
   if (isLatest && room > 0 && !memory.joined && currentSession(context)?.session === row.session) {
@@ -140,7 +142,7 @@ const bytesOf = (base64: string): Uint8Array => {
 }
 
 const complete = (context: LinkContext, memory: LinkMemory, row: SessionRow, message: z.infer<typeof Complete>): Promise<void> =>
-  finish(context, memory, row, message.re, message.want, message.items, async (tenant, leases, ride) => {
+  finish(context, memory, row, message, message.items, async (tenant, leases, ride) => {
     const outcomes = new Map<string, Answered>()
     const good: Completion[] = []
     for (const { job, attempt } of leases) {
@@ -301,7 +303,7 @@ export const receive = async (
     case 'announce':
       return announce(context, memory, conversation.bounds, row, message, conversation.part)
     case 'want':
-      return want(context, memory, row, message.want)
+      return want(context, memory, row, message.want, message.idle ?? message.want)
     case 'accept':
       return simple(context, row, message, async (tenant, items) => {
         const verdicts = await context.ledger(tenant).accept(holderOf(row), items)
@@ -317,7 +319,7 @@ export const receive = async (
     case 'complete':
       return complete(context, memory, row, message)
     case 'fail':
-      return finish(context, memory, row, message.re, message.want, message.items, async (tenant, leases, ride) => {
+      return finish(context, memory, row, message, message.items, async (tenant, leases, ride) => {
         const items = leases.flatMap(({ job, attempt }) =>
           message.items.filter((item) => item.tenant === tenant && item.job === job && item.attempt === attempt),
         )
@@ -337,6 +339,7 @@ export const receive = async (
     case 'drain':
       memory.words++
       memory.free = 0
+      memory.idle = 0
       memory.joined = false
       memory.ride = false
       await context.pool(row.pool).leave(row.node, row.session)

@@ -9,7 +9,7 @@ import { objectStore } from '../storage/object-store.ts'
 import { clearTimer, dueTimers, setTimer } from '../storage/timers.ts'
 import { type Conversation, receive } from './messages.ts'
 import { r2Objects } from './objects.ts'
-import { dispatch, joinPool, type Kept, keep, type LinkMemory, newMemory, restore } from './offers.ts'
+import { dispatch, joinPool, type Kept, keep, type LinkMemory, newMemory, restore, unride } from './offers.ts'
 import { type LedgerPort, type LinkContext, newCache, type PoolPort, type TablePort } from './ports.ts'
 import { LINK_MIGRATIONS } from './schema.ts'
 import { currentSession, endSession, type NodeBounds, RENEW_MS, renew, servesTenant, socketLost } from './session.ts'
@@ -205,9 +205,19 @@ export class LinkObject extends DurableObject<Env> {
     seq: number
     count: number
     ride: boolean
+    strict?: boolean
   }): Promise<void> {
     try {
       await dispatch(this.#context, this.#memory, given)
+    } finally {
+      this.#save()
+    }
+  }
+
+  /** Offers do not ride on completions any more: the pool has more than one lane for this node. */
+  async unride(given: { session: SessionId; strict: boolean }): Promise<void> {
+    try {
+      await unride(this.#context, this.#memory, given)
     } finally {
       this.#save()
     }

@@ -2,17 +2,25 @@ import type { Column, ResultSchema } from '../contract/columns.ts'
 import { Family, type JobId, type QueueName, Sha256, TaskName, type TenantId } from '../contract/ids.ts'
 import { OFFER_SECONDS, type Offer } from '../contract/node.ts'
 import type { OfferAnswer, OfferedJob, OfferRequest } from '../ledger/leases.ts'
-import type { LinkReport } from '../pool/pool.ts'
+import { type LinkReport, RIDE_MS } from '../pool/pool.ts'
 import { first } from '../storage/store.ts'
 import type { LinkContext, SchemaOutcome } from './ports.ts'
 import { currentSession, holderOf, queuesOf, rememberLedger, type SessionRow, servesTenant } from './session.ts'
 
 /** What a link remembers between messages. `Kept` travels with the socket through hibernation; the rest is read again. */
 export interface LinkMemory {
-  /** How many more offers the node said it can hold. */
+  /** Slots' worth of offers that the node said it can hold besides. */
   free: number
-  /** What the pool believes of `free`. */
+  /** Slots of these that would begin at once. */
+  idle: number
+  /** The node's slots, as its hello said. */
+  slots: number
+  /** What the pool believes of `free` … */
   told: number | null
+  /** … and of `idle`. */
+  toldIdle: number
+  /** Some lane has a reserve on this node: the pool must know its idle slots exactly. */
+  strict: boolean
   /** Ends when the pool has answered all that it was told. */
   telling: Promise<void>
   /** How many hellos came in this life of the object. */
@@ -44,7 +52,11 @@ interface TaskRow {
 
 export const newMemory = (): LinkMemory => ({
   free: 0,
+  idle: 0,
+  slots: 1,
   told: null,
+  toldIdle: 0,
+  strict: false,
   telling: Promise.resolve(),
   hellos: 0,
   words: 0,
@@ -61,6 +73,10 @@ export const newMemory = (): LinkMemory => ({
 /** The part that must survive an eviction of the object while its socket lives. */
 export interface Kept {
   free: number
+  /** Absent in what an earlier version has kept. */
+  idle?: number
+  slots?: number
+  strict?: boolean
   told: number | null
   joined: boolean
   ride: boolean
@@ -68,14 +84,14 @@ export interface Kept {
   lanes: [TenantId, QueueName][]
 }
 
-/** How long offers may ride before the pool is asked again: so long can one busy lane keep the others waiting. */
-export const RIDE_MS = 1_000
-
 /** Lanes of the tenants served last: more would not fit into what a socket can carry. */
 const KEPT_LANES = 20
 
 export const keep = (memory: LinkMemory): Kept => ({
   free: memory.free,
+  idle: memory.idle,
+  slots: memory.slots,
+  strict: memory.strict,
   told: memory.told,
   joined: memory.joined,
   ride: memory.ride,
@@ -85,6 +101,9 @@ export const keep = (memory: LinkMemory): Kept => ({
 
 export const restore = (memory: LinkMemory, kept: Kept): void => {
   memory.free = kept.free
+  memory.idle = kept.idle ?? kept.free
+  memory.slots = kept.slots ?? Math.max(1, kept.free)
+  memory.strict = kept.strict ?? false
   memory.told = kept.told
   memory.joined = kept.joined
   memory.ride = kept.ride
@@ -170,14 +189,24 @@ const offerOf = (tenant: TenantId, job: OfferedJob, hash: string, schema: Result
   run_date: job.run_date,
   schema,
   max_runtime_seconds: job.max_runtime_seconds,
+  ...(job.weight === 1 ? {} : { weight: job.weight }),
   accept_by: new Date(job.accept_by).toISOString(),
 })
+
+/** Slots that offers take on the node. */
+export const slotsOf = (items: readonly { weight?: number | undefined }[]): number => items.reduce((sum, { weight = 1 }) => sum + weight, 0)
+
+/** Takes slots off what the node has; below zero gives them back. A heavy job may take more than there are: idle slots are owed then. */
+export const takeSlots = (memory: LinkMemory, count: number): void => {
+  memory.free = Math.max(0, memory.free - count)
+  memory.idle -= count
+}
 
 /** The pool gave this node slots of a lane: fetch offers, send them, and tell the pool what it got wrong. */
 export const dispatch = async (
   context: LinkContext,
   memory: LinkMemory,
-  given: { session: string; tenant: TenantId; queue: QueueName; seq?: number; count: number; ride: boolean },
+  given: { session: string; tenant: TenantId; queue: QueueName; seq?: number; count: number; ride: boolean; strict?: boolean },
 ): Promise<void> => {
   const row = currentSession(context)
   if (!row || row.session !== given.session || !row.connected) {
@@ -186,16 +215,19 @@ export const dispatch = async (
   }
   // The pool knows the bounds of an older token still.
   if (!servesTenant(row, given.tenant)) {
-    await reportTo(context, memory, row, [], [{ tenant: given.tenant, queue: given.queue }], [{ tenant: given.tenant, count: given.count }])
+    const { tenant, queue, count } = given
+    await reportTo(context, memory, row, [], [{ tenant, queue }], [{ tenant, queue, count }])
     return
   }
   memory.ride = given.ride
+  memory.strict = given.strict ?? false
   memory.rideUntil = context.now() + RIDE_MS
   memory.lanes.set(given.tenant, given.queue)
   if (memory.told !== null) memory.told = Math.max(0, memory.told - given.count)
+  memory.toldIdle -= given.count
   const want = Math.min(given.count, memory.free)
   // Taken before the first await: a second dispatch must not count the same room twice.
-  memory.free -= want
+  takeSlots(memory, want)
   rememberLedger(context, given.tenant)
   let answer: OfferAnswer
   let items: Offer[]
@@ -204,11 +236,11 @@ export const dispatch = async (
     items = await prepare(context, memory, row, given.tenant, answer.offers)
   } catch (reason) {
     // The node never hears of what was offered, so its room is as it was; the offers lapse after OFFER_SECONDS.
-    memory.free += want
-    await reportTo(context, memory, row, [], [], [{ tenant: given.tenant, count: given.count }])
+    takeSlots(memory, -want)
+    await reportTo(context, memory, row, [], [], [{ tenant: given.tenant, queue: given.queue, count: given.count }])
     throw reason
   }
-  memory.free += want - items.length
+  takeSlots(memory, slotsOf(items) - want)
   if (items.length > 0) context.send({ type: 'offers', items })
   const nothing = answer.offers.length === 0 && answer.drained === null && want > 0
   await reportTo(
@@ -217,8 +249,17 @@ export const dispatch = async (
     row,
     answer.drained === null ? [] : [{ tenant: given.tenant, queue: given.queue, seq: answer.drained }],
     nothing ? [{ tenant: given.tenant, queue: given.queue, seq: given.seq }] : [],
-    [{ tenant: given.tenant, count: given.count - answer.offers.length }],
+    [{ tenant: given.tenant, queue: given.queue, count: given.count - slotsOf(answer.offers) }],
   )
+}
+
+/** The pool has another lane for this node, or one with a reserve: it chooses each slot from now on. */
+export const unride = async (context: LinkContext, memory: LinkMemory, given: { session: string; strict: boolean }): Promise<void> => {
+  const row = currentSession(context)
+  if (row?.session !== given.session) return
+  memory.ride = false
+  memory.strict ||= given.strict
+  if (memory.joined) await reportTo(context, memory, row, [], [])
 }
 
 /** Tells the pool what it does not know: drained lanes, lanes of no use to this node, and a changed number of free slots. */
@@ -228,31 +269,33 @@ export const reportTo = async (
   row: SessionRow,
   drained: { tenant: TenantId; queue: QueueName; seq: number }[],
   unsuitable: LinkReport['unsuitable'],
-  unused: { tenant: TenantId; count: number }[] = [],
+  unused: NonNullable<LinkReport['unused']> = [],
 ): Promise<void> => {
-  const news = drained.length + unsuitable.length + unused.filter(({ count }) => count > 0).length
-  if (news === 0 && isNearEnough(memory.told, memory.free)) return
-  await telling(memory, (free) =>
-    context.pool(row.pool).report({ node: row.node, session: row.session, free, drained, unsuitable, unused }),
+  const news = drained.length + unsuitable.length + unused.filter(({ count }) => count !== 0).length
+  if (news === 0 && isNearEnough(memory)) return
+  await telling(memory, (free, idle) =>
+    context.pool(row.pool).report({ node: row.node, session: row.session, free, idle, drained, unsuitable, unused }),
   )
 }
 
 /**
  * A pool that believes in at least half of the room goes on giving work, and hears the rest with the next news: else every
- * lone job would cost it a message and a commit more.
+ * lone job would cost it a message more. Where it keeps idle slots for a lane, it must know how many there are.
  */
-const isNearEnough = (told: number | null, free: number): boolean => told !== null && told <= free && told * 2 >= free
+const isNearEnough = ({ told, free, toldIdle, idle, strict }: LinkMemory): boolean =>
+  told !== null && told <= free && told * 2 >= free && (!strict || toldIdle === idle)
 
 /**
  * One message to the pool at a time, for an older number that overtakes a newer one would take slots away. What the pool
  * was told counts as unknown when it did not answer.
  */
-const telling = async (memory: LinkMemory, tell: (free: number) => Promise<void>): Promise<void> => {
+const telling = async (memory: LinkMemory, tell: (free: number, idle: number) => Promise<void>): Promise<void> => {
   const turn = memory.telling.then(async () => {
-    const { free } = memory
+    const { free, idle } = memory
     memory.told = free
+    memory.toldIdle = idle
     try {
-      await tell(free)
+      await tell(free, idle)
     } catch (reason) {
       memory.told = null
       throw reason
@@ -264,8 +307,14 @@ const telling = async (memory: LinkMemory, tell: (free: number) => Promise<void>
 
 /** Enters the node into its pool with all the room it has, whatever the pool believed before. */
 export const joinPool = (context: LinkContext, memory: LinkMemory, row: SessionRow): Promise<void> =>
-  telling(memory, (free) =>
-    context
-      .pool(row.pool)
-      .join({ node: row.node, session: row.session, free, queues: queuesOf(row), tenants: JSON.parse(row.tenants) as string[] }),
+  telling(memory, (free, idle) =>
+    context.pool(row.pool).join({
+      node: row.node,
+      session: row.session,
+      free,
+      idle,
+      slots: memory.slots,
+      queues: queuesOf(row),
+      tenants: JSON.parse(row.tenants) as string[],
+    }),
   )

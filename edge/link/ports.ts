@@ -1,11 +1,11 @@
 import type { Column, ResultSchema } from '../contract/columns.ts'
-import type { Family, JobId, NodeId, PoolName, QueueName, SessionId, TenantId } from '../contract/ids.ts'
+import type { Family, JobId, NodeId, PoolName, SessionId, TenantId } from '../contract/ids.ts'
 import type { Phase } from '../contract/jobs.ts'
 import type { Failure, Lease, PutGrant, ToNode, UploadedFile } from '../contract/node.ts'
 import type { AnnouncedTask } from '../contract/tasks.ts'
 import type { Completion } from '../ledger/finish.ts'
 import type { Holder, LeaseVerdict, OfferAnswer, OfferRequest } from '../ledger/leases.ts'
-import type { LinkReport } from '../pool/pool.ts'
+import type { Joining, LinkReport } from '../pool/pool.ts'
 import type { Store } from '../storage/store.ts'
 import type { SessionRow } from './session.ts'
 
@@ -39,7 +39,7 @@ export interface LedgerPort {
 
 export interface PoolPort {
   report(message: LinkReport): Promise<void>
-  join(node: { node: NodeId; session: SessionId; free: number; queues: QueueName[] | null; tenants: string[] }): Promise<void>
+  join(node: Joining): Promise<void>
   leave(node: NodeId, session: SessionId): Promise<void>
 }
 

@@ -1,8 +1,8 @@
 import { NodeId, QueueName, SessionId, TenantId } from '../contract/ids.ts'
 import { migrate } from '../storage/migrate.ts'
 import type { Store } from '../storage/store.ts'
-import { loadPool } from './memory.ts'
-import { join, type LinkReport, type PoolContext, type PoolEffect, ready, report } from './pool.ts'
+import { type LaneSettings, loadPool, PLAIN } from './memory.ts'
+import { type Dispatch, join, type LinkReport, type PoolContext, type PoolEffect, ready, report } from './pool.ts'
 import { POOL_MIGRATIONS } from './schema.ts'
 
 export const ACME = TenantId.parse('acme')
@@ -18,6 +18,7 @@ export const nodeNamed = (n: number): { node: NodeId; session: SessionId } => ({
 export class TestPool {
   now = 1_000_000
   effects: PoolEffect[] = []
+  weights: Record<string, number> = {}
   /** How many statements have written, and how many rows were read. */
   statements = 0
   readonly #store: Store
@@ -42,12 +43,19 @@ export class TestPool {
         return this.#store.run(query, ...values)
       },
     }
-    this.context = { store, memory: loadPool(store), now: () => this.now, emit: (effect) => this.effects.push(effect) }
+    const weightOf = (tenant: TenantId): number => this.weights[tenant] ?? 1
+    this.context = {
+      store,
+      memory: loadPool(store, weightOf),
+      weightOf,
+      now: () => this.now,
+      emit: (effect) => this.effects.push(effect),
+    }
     return this.context
   }
 
-  announce(tenant: TenantId, seq: number, queue = QUEUE): void {
-    ready(this.context, { tenant, queue, seq })
+  announce(tenant: TenantId, seq: number, queue = QUEUE, settings?: Partial<LaneSettings>, held?: number): void {
+    ready(this.context, { tenant, queue, seq, settings: settings && { ...PLAIN, ...settings }, held })
   }
 
   enter(n: number, free: number, queues: QueueName[] | null = null): void {
@@ -65,6 +73,10 @@ export class TestPool {
 
   /** What was given since the last look. */
   given(): [string, number][] {
-    return this.effects.splice(0).map(({ tenant, count }) => [tenant, count])
+    return this.dispatches().map(({ tenant, count }) => [tenant, count])
+  }
+
+  dispatches(): Dispatch[] {
+    return this.effects.splice(0).filter((effect) => effect.kind === 'dispatch')
   }
 }

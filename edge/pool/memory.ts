@@ -17,6 +17,10 @@ export interface PoolMemory {
   tenants: Map<TenantId, Tenant>
   /** The lanes with waiting jobs, as far as is known. */
   ready: Set<Lane>
+  /** The tenants of these. */
+  waiting: Set<Tenant>
+  /** The lanes for which others leave slots free, whether or not they have waiting jobs. */
+  reserved: Set<Lane>
   nodes: Map<NodeId, PoolNode>
   /** Counts the slots given, so that of equals the one served longest ago goes first. */
   turn: number
@@ -24,25 +28,44 @@ export interface PoolMemory {
   wakeAt: number | null
 }
 
+/** How the ledger wants a lane to be served: `QueueSettings` of the contract, as far as the pool decides it. */
+export interface LaneSettings {
+  priority: number
+  weight: number
+  reserve: number
+}
+export const PLAIN: LaneSettings = { priority: 0, weight: 1, reserve: 0 }
+
 export interface Tenant {
   id: TenantId
+  weight: number
   /** Virtual time: slots given so far, divided by its weight. */
   used: number
   /** The turn at which it was served last. */
   served: number
   lanes: Map<QueueName, Lane>
+  /** Those of them that are ready. */
+  ready: Set<Lane>
 }
 
 export interface Lane {
   tenant: Tenant
   queue: QueueName
+  settings: LaneSettings
+  /** As of the tenant, among the tenant's lanes of its priority. */
+  used: number
+  served: number
+  /** Slots that its jobs take on nodes, by the ledger's last word; asked for only where it has a reserve. */
+  held: number
+  /** When that was counted, ms of the ledger's clock. */
+  heldAt: number
   /** The highest announcement of the ledger that was heard of. */
   seq: number
   ready: boolean
-  /** Since when it waits or is drained, ms. */
+  /** Since when it is drained, ms. */
   since: number
-  /** Its row on the disk says that it is ready. */
-  saved: boolean
+  /** What its row on the disk says, which is that it is ready; null: it has none. */
+  saved: LaneSettings | null
   /**
    * Null when `seq` is certain. A lane read from the disk may have been announced again since it was written: a late
    * `drained` of before could take away that wake-up, so only nodes that were asked in this life may say so.
@@ -55,8 +78,13 @@ export interface Lane {
 export interface PoolNode {
   node: NodeId
   session: SessionId
-  /** How many more offers it can hold, as far as the pool knows. */
+  /** Slots' worth of offers that it can hold besides, as far as the pool knows. */
   free: number
+  /** Slots of these that would begin at once; the rest waits on the node, ahead of its slots. Below zero: a heavy job owes some. */
+  idle: number
+  slots: number
+  /** Until when (ms) offers may ride on its completions' answers without the pool being asked. */
+  ridesUntil: number
   /** Null: every queue. */
   queues: QueueName[] | null
   /** `*` or names. */
@@ -65,23 +93,35 @@ export interface PoolNode {
   savedFree: number
 }
 
-/** Empty, or what a life before has left behind. */
-export const loadPool = (store: Store): PoolMemory => {
-  const memory: PoolMemory = { tenants: new Map(), ready: new Set(), nodes: new Map(), turn: 0, wakeAt: null }
-  for (const row of store.all<{ tenant: TenantId; queue: QueueName; seq: number; since: number }>(
-    'SELECT tenant, queue, seq, since FROM lanes WHERE ready = 1',
-  )) {
-    const lane = addLane(memory, row.tenant, row.queue)
-    Object.assign(lane, { seq: row.seq, ready: true, since: row.since, saved: true, asked: new Set<NodeId>() })
-    memory.ready.add(lane)
+/** Empty, or what a life before has left behind. `weightOf`: the weight of a tenant among tenants. */
+export const loadPool = (store: Store, weightOf: (tenant: TenantId) => number): PoolMemory => {
+  const memory: PoolMemory = {
+    tenants: new Map(),
+    ready: new Set(),
+    waiting: new Set(),
+    reserved: new Set(),
+    nodes: new Map(),
+    turn: 0,
+    wakeAt: null,
   }
-  for (const row of store.all<{ node: NodeId; session: SessionId; free: number; queues: string | null; tenants: string }>(
-    'SELECT node, session, free, queues, tenants FROM nodes',
+  for (const { tenant, queue, seq, since, ...settings } of store.all<
+    { tenant: TenantId; queue: QueueName; seq: number; since: number } & LaneSettings
+  >('SELECT tenant, queue, seq, since, priority, weight, reserve FROM lanes WHERE ready = 1')) {
+    const lane = addLane(memory, tenant, queue, weightOf)
+    Object.assign(lane, { seq, since, settings, saved: settings, asked: new Set<NodeId>() })
+    setReady(memory, lane, true)
+    if (settings.reserve > 0) memory.reserved.add(lane)
+  }
+  for (const row of store.all<{ node: NodeId; session: SessionId; free: number; slots: number; queues: string | null; tenants: string }>(
+    'SELECT node, session, free, slots, queues, tenants FROM nodes',
   ))
     memory.nodes.set(row.node, {
       node: row.node,
       session: row.session,
       free: row.free,
+      idle: Math.min(row.free, row.slots),
+      slots: row.slots,
+      ridesUntil: 0,
       queues: row.queues === null ? null : (JSON.parse(row.queues) as QueueName[]),
       tenants: JSON.parse(row.tenants) as string[],
       savedFree: row.free,
@@ -92,32 +132,73 @@ export const loadPool = (store: Store): PoolMemory => {
 export const findLane = (memory: PoolMemory, tenant: TenantId, queue: QueueName): Lane | undefined =>
   memory.tenants.get(tenant)?.lanes.get(queue)
 
-export const addLane = (memory: PoolMemory, id: TenantId, queue: QueueName): Lane => {
+export const addLane = (memory: PoolMemory, id: TenantId, queue: QueueName, weightOf: (tenant: TenantId) => number): Lane => {
   let tenant = memory.tenants.get(id)
   if (!tenant) {
-    tenant = { id, used: 0, served: 0, lanes: new Map() }
+    tenant = { id, weight: weightOf(id), used: 0, served: 0, lanes: new Map(), ready: new Set() }
     memory.tenants.set(id, tenant)
   }
-  const lane: Lane = { tenant, queue, seq: 0, ready: false, since: 0, saved: false, asked: null, unsuitable: new Map() }
+  const lane: Lane = {
+    tenant,
+    queue,
+    settings: PLAIN,
+    used: 0,
+    served: 0,
+    held: 0,
+    heldAt: 0,
+    seq: 0,
+    ready: false,
+    since: 0,
+    saved: null,
+    asked: null,
+    unsuitable: new Map(),
+  }
   tenant.lanes.set(queue, lane)
   return lane
 }
 
-/** Written before it is known in memory: what is not on the disk was not acknowledged. */
-export const saveLane = (store: Store, tenant: TenantId, queue: QueueName, seq: number, since: number): void => {
+export const setReady = (memory: PoolMemory, lane: Lane, isReady: boolean): void => {
+  const { tenant } = lane
+  lane.ready = isReady
+  if (isReady) {
+    memory.ready.add(lane)
+    tenant.ready.add(lane)
+    memory.waiting.add(tenant)
+  } else {
+    memory.ready.delete(lane)
+    tenant.ready.delete(lane)
+    if (tenant.ready.size === 0) memory.waiting.delete(tenant)
+  }
+}
+
+const equal = (a: LaneSettings, b: LaneSettings): boolean => a.priority === b.priority && a.weight === b.weight && a.reserve === b.reserve
+
+/** Unless the disk says so already. Written before it is known in memory: what is not on the disk was not acknowledged. */
+export const saveLane = (
+  store: Store,
+  saved: LaneSettings | null,
+  lane: { tenant: TenantId; queue: QueueName; seq: number; settings: LaneSettings },
+  since: number,
+): void => {
+  const { priority, weight, reserve } = lane.settings
+  if (saved !== null && equal(saved, lane.settings)) return
   store.run(
-    `INSERT INTO lanes (tenant, queue, seq, ready, since) VALUES (?, ?, ?, 1, ?)
-     ON CONFLICT (tenant, queue) DO UPDATE SET seq = excluded.seq, ready = 1, since = excluded.since`,
-    tenant,
-    queue,
-    seq,
+    `INSERT INTO lanes (tenant, queue, seq, ready, since, priority, weight, reserve) VALUES (?, ?, ?, 1, ?, ?, ?, ?)
+     ON CONFLICT (tenant, queue) DO UPDATE SET seq = excluded.seq, ready = 1, since = excluded.since, priority = excluded.priority,
+       weight = excluded.weight, reserve = excluded.reserve`,
+    lane.tenant,
+    lane.queue,
+    lane.seq,
     since,
+    priority,
+    weight,
+    reserve,
   )
 }
 
 /** A lane that has been drained for a while goes, from the disk too; a tenant without lanes goes with its share. */
 export const forgetLane = (memory: PoolMemory, store: Store, lane: Lane): void => {
-  if (lane.saved) store.run('DELETE FROM lanes WHERE tenant = ? AND queue = ?', lane.tenant.id, lane.queue)
+  if (lane.saved !== null) store.run('DELETE FROM lanes WHERE tenant = ? AND queue = ?', lane.tenant.id, lane.queue)
   lane.tenant.lanes.delete(lane.queue)
   if (lane.tenant.lanes.size === 0) memory.tenants.delete(lane.tenant.id)
 }
@@ -131,11 +212,13 @@ export const putNode = (memory: PoolMemory, store: Store, node: Omit<PoolNode, '
     known?.session === node.session && known.savedFree >= node.free && same(known.queues, node.queues) && same(known.tenants, node.tenants)
   if (!isSaved)
     store.run(
-      `INSERT INTO nodes (node, session, free, queues, tenants) VALUES (?, ?, ?, ?, ?)
-       ON CONFLICT (node) DO UPDATE SET session = excluded.session, free = excluded.free, queues = excluded.queues, tenants = excluded.tenants`,
+      `INSERT INTO nodes (node, session, free, slots, queues, tenants) VALUES (?, ?, ?, ?, ?, ?)
+       ON CONFLICT (node) DO UPDATE SET session = excluded.session, free = excluded.free, slots = excluded.slots,
+         queues = excluded.queues, tenants = excluded.tenants`,
       node.node,
       node.session,
       node.free,
+      node.slots,
       node.queues ? JSON.stringify(node.queues) : null,
       JSON.stringify(node.tenants),
     )

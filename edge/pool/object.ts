@@ -6,8 +6,23 @@ import { fault } from '../fault.ts'
 import { migrate } from '../storage/migrate.ts'
 import { objectStore } from '../storage/object-store.ts'
 import { loadPool } from './memory.ts'
-import { fireTimers, join, type LinkReport, leave, match, type PoolContext, type PoolEffect, ready, report, unreachable } from './pool.ts'
+import {
+  type Announcement,
+  fireTimers,
+  held,
+  type Joining,
+  join,
+  type LinkReport,
+  leave,
+  match,
+  type PoolContext,
+  type PoolEffect,
+  ready,
+  report,
+  unreachable,
+} from './pool.ts'
 import { POOL_MIGRATIONS } from './schema.ts'
+import { tenantWeights } from './weights.ts'
 
 /** One pool of nodes: ready lanes, free slots and the fair choice between them. Only small messages pass here. */
 export class PoolObject extends DurableObject<Env> {
@@ -19,18 +34,25 @@ export class PoolObject extends DurableObject<Env> {
     super(state, env)
     const store = objectStore(state.storage)
     migrate(store, POOL_MIGRATIONS)
+    const weights = tenantWeights(env.SCARAB_TENANT_WEIGHTS)
+    const weightOf = (tenant: TenantId): number => weights.get(tenant) ?? 1
     this.#context = {
       store,
-      memory: loadPool(store),
+      memory: loadPool(store, weightOf),
+      weightOf,
       now: () => Date.now(),
       emit: (effect) => this.ctx.waitUntil(this.#carryOut(effect)),
     }
   }
 
   /** Written down when it returns: the ledger repeats until then. */
-  async ready(lane: { tenant: TenantId; queue: QueueName; seq: number; pool: PoolName }): Promise<void> {
+  async ready(lane: Announcement & { pool: PoolName }): Promise<void> {
     ready(this.#context, lane)
     await fault(this.env, 'pool.ready')
+  }
+
+  held(message: { tenant: TenantId; queue: QueueName; held: number; at: number }): void {
+    held(this.#context, message)
   }
 
   report(message: LinkReport): void {
@@ -38,7 +60,7 @@ export class PoolObject extends DurableObject<Env> {
     this.#arm()
   }
 
-  join(node: { node: NodeId; session: SessionId; free: number; queues: QueueName[] | null; tenants: string[] }): void {
+  join(node: Joining): void {
     join(this.#context, node)
   }
 
@@ -93,9 +115,13 @@ export class PoolObject extends DurableObject<Env> {
   }
 
   async #carryOut(effect: PoolEffect): Promise<void> {
+    const link = stub(this.env.LINK, effect.node, this.env)
     try {
-      await stub(this.env.LINK, effect.node, this.env).dispatch(effect)
+      if (effect.kind === 'dispatch') await link.dispatch(effect)
+      else await link.unride(effect)
     } catch (reason) {
+      // Rides end by themselves.
+      if (effect.kind !== 'dispatch') return
       console.warn(`link of ${effect.node} did not take a dispatch: ${String(reason)}`)
       unreachable(this.#context, effect)
       this.#arm()

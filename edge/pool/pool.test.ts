@@ -49,7 +49,10 @@ test('a tenant that waits keeps its claim when another of its lanes becomes read
   pool.report(1, 0, { unused: [{ tenant: BOB, count: 4 }] })
   pool.announce(BOB, 1, QueueName.parse('another'))
   pool.report(1, 4)
-  expect(pool.given()).toEqual([['bob', 4]])
+  expect(pool.given()).toEqual([
+    ['bob', 2],
+    ['bob', 2],
+  ])
 })
 
 test('slots that found no job are not charged', () => {
@@ -79,9 +82,9 @@ test('a lane with nothing for the node pauses, but a job that was announced mean
 })
 
 test('thousands of lanes that nobody can serve keep nobody waiting', () => {
-  const mallory = TenantId.parse('mallory')
+  // As many queues as tenants may have, of twenty.
   pool.context.store.transaction(() => {
-    for (let n = 0; n < 20_000; n++) pool.announce(mallory, 1, QueueName.parse(`q${n}`))
+    for (let n = 0; n < 20_000; n++) pool.announce(TenantId.parse(`mallory-${Math.floor(n / 1_000)}`), 1, QueueName.parse(`q${n % 1_000}`))
   })
   pool.announce(ACME, 1)
   const began = performance.now()

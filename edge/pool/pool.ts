@@ -1,26 +1,48 @@
 import type { NodeId, QueueName, SessionId, TenantId } from '../contract/ids.ts'
 import type { Store } from '../storage/store.ts'
-import { catchUp, choose, giveBack } from './choose.ts'
-import { addLane, findLane, forgetLane, type Lane, type PoolMemory, putNode, removeNode, saveLane, wakeAt } from './memory.ts'
+import { choose, mayRide } from './choose.ts'
+import {
+  addLane,
+  findLane,
+  forgetLane,
+  type Lane,
+  type LaneSettings,
+  PLAIN,
+  type PoolMemory,
+  putNode,
+  removeNode,
+  saveLane,
+  setReady,
+  wakeAt,
+} from './memory.ts'
+import { isReserved, listens } from './reserve.ts'
+import { catchUp, charge } from './shares.ts'
 
-/** What the pool wants done outside. Losing one is harmless: lanes stay ready, nodes report their slots again. */
+/** What the pool wants done outside. Losing one is harmless: lanes stay ready, nodes report their slots again, rides end. */
 export type PoolEffect =
-  /** Ask the node's link to fetch up to `count` offers of a lane, known by announcement `seq`. */
-  {
-    kind: 'dispatch'
-    node: NodeId
-    session: SessionId
-    tenant: TenantId
-    queue: QueueName
-    seq: number
-    count: number
-    ride: boolean
-  }
+  /** Ask the node's link to fetch offers of a lane, known by announcement `seq`, that take up to `count` slots. */
+  | {
+      kind: 'dispatch'
+      node: NodeId
+      session: SessionId
+      tenant: TenantId
+      queue: QueueName
+      seq: number
+      count: number
+      ride: boolean
+      /** Some lane has a reserve there: each idle slot counts. */
+      strict: boolean
+    }
+  /** Another lane waits, too, or has a reserve: no offers are to ride on this node's completions any more. */
+  | { kind: 'unride'; node: NodeId; session: SessionId; strict: boolean }
+export type Dispatch = Extract<PoolEffect, { kind: 'dispatch' }>
 
 export interface PoolContext {
   /** Only what a new life begins with (memory.ts): nothing is read from it but by `loadPool`. */
   store: Store
   memory: PoolMemory
+  /** The weight of a tenant among tenants: above zero. */
+  weightOf(tenant: TenantId): number
   now(): number
   emit(effect: PoolEffect): void
 }
@@ -30,54 +52,97 @@ export const UNSUITABLE_MS = 2_000
 /** A lane that has been drained for this long is forgotten. */
 export const FORGET_MS = 30_000
 
-/** A ledger has waiting jobs in a lane. Acknowledged by returning; an older announcement than the known one changes nothing. */
-export const ready = (context: PoolContext, { tenant, queue, seq }: { tenant: TenantId; queue: QueueName; seq: number }): void => {
+/** How long offers may ride before the pool is asked again, where nothing ends it before. */
+export const RIDE_MS = 1_000
+
+export interface Announcement {
+  tenant: TenantId
+  queue: QueueName
+  seq: number
+  /** Absent: as of a queue that nobody has set. */
+  settings?: LaneSettings | undefined
+  /** Where it has a reserve: slots that its jobs take on nodes. */
+  held?: number | undefined
+}
+
+/**
+ * A ledger has waiting jobs in a lane, or wants it served in another way. Acknowledged by returning; an older announcement
+ * than the known one changes nothing.
+ */
+export const ready = (context: PoolContext, { tenant, queue, seq, settings = PLAIN, held: taken }: Announcement): void => {
   const { memory, store } = context
   const known = findLane(memory, tenant, queue)
   if (known && known.seq > seq) return
+  const now = context.now()
+  if (known && taken !== undefined) known.held = taken
   if (known?.seq === seq) {
     // `drained` of this very number may have overtaken its `ready`: the lane is empty already.
     if (known.ready) match(context)
     return
   }
-  const now = context.now()
-  if (!known?.saved) saveLane(store, tenant, queue, seq, now)
-  const lane = known ?? addLane(memory, tenant, queue)
-  lane.saved = true
+  saveLane(store, known?.saved ?? null, { tenant, queue, seq, settings }, now)
+  const lane = known ?? addLane(memory, tenant, queue, context.weightOf)
+  lane.saved = settings
   lane.seq = seq
+  lane.held = taken ?? lane.held
   lane.unsuitable.clear()
+  // Of another priority it has other neighbours, among whom it has no claim either.
+  const isMoved = lane.settings.priority !== settings.priority
+  if (lane.ready && isMoved) setReady(memory, lane, false)
+  lane.settings = settings
+  if (settings.reserve > 0) reserve(context, lane)
+  else memory.reserved.delete(lane)
   if (!lane.ready) {
-    lane.since = now
-    catchUp(memory, lane.tenant)
-    lane.ready = true
-    memory.ready.add(lane)
+    catchUp(memory, lane)
+    setReady(memory, lane, true)
   }
+  match(context)
+}
+
+/** From now on slots are kept for the lane: each link that could give one away must say exactly how many are idle. */
+const reserve = ({ memory, emit }: PoolContext, lane: Lane): void => {
+  if (memory.reserved.has(lane)) return
+  memory.reserved.add(lane)
+  for (const node of memory.nodes.values()) {
+    if (!listens(node, lane)) continue
+    node.ridesUntil = 0
+    emit({ kind: 'unride', node: node.node, session: node.session, strict: true })
+  }
+}
+
+/** How many slots the jobs of a lane with a reserve take now; `at`, for one message may overtake another. Memory only. */
+export const held = (context: PoolContext, message: { tenant: TenantId; queue: QueueName; held: number; at: number }): void => {
+  const lane = findLane(context.memory, message.tenant, message.queue)
+  if (!lane || lane.heldAt > message.at) return
+  lane.heldAt = message.at
+  lane.held = message.held
   match(context)
 }
 
 const drained = (context: PoolContext, node: NodeId, { tenant, queue, seq }: LinkReport['drained'][number]): void => {
   const { memory } = context
-  const lane = findLane(memory, tenant, queue) ?? addLane(memory, tenant, queue)
+  const lane = findLane(memory, tenant, queue) ?? addLane(memory, tenant, queue, context.weightOf)
   if (lane.seq > seq || (lane.asked !== null && !lane.asked.has(node))) return
   lane.seq = seq
   lane.asked = null
-  lane.ready = false
+  setReady(memory, lane, false)
   lane.since = context.now()
-  memory.ready.delete(lane)
   wakeAt(memory, lane.since + FORGET_MS)
 }
 
 export interface LinkReport {
   node: NodeId
   session: SessionId
-  /** How many more offers the node can hold now. */
+  /** Slots' worth of offers that the node can hold besides. */
   free: number
+  /** Slots of these that would begin at once; as many as `free` when absent. */
+  idle?: number | undefined
   /** Lanes that turned out empty, with the number of the announcement they were empty at. */
   drained: { tenant: TenantId; queue: QueueName; seq: number }[]
   /** Lanes that have jobs, but none that this node can run: seen at announcement `seq`. */
   unsuitable: { tenant: TenantId; queue: QueueName; seq?: number | undefined }[]
-  /** Slots that were given and found no job: not held against the tenant. */
-  unused?: { tenant: TenantId; count: number }[]
+  /** Slots that were given and found no job: not held against the tenant. Below zero: heavy jobs took more than was given. */
+  unused?: { tenant: TenantId; queue?: QueueName | undefined; count: number }[]
 }
 
 /** A link says what its node can take and what became of the lanes it asked. A report of an old session changes no slots. */
@@ -89,19 +154,31 @@ export const report = (context: PoolContext, message: LinkReport): void => {
     // A lane that was announced anew meanwhile has a job that the link has not seen.
     if (lane && (seq === undefined || lane.seq <= seq)) pause(context, lane, message.node)
   }
-  for (const { tenant, count } of message.unused ?? []) giveBack(memory.tenants.get(tenant), count)
+  for (const { tenant: id, queue, count } of message.unused ?? []) {
+    const tenant = memory.tenants.get(id)
+    if (tenant) charge(tenant, queue && tenant.lanes.get(queue), -count)
+  }
   const node = memory.nodes.get(message.node)
-  if (node?.session === message.session) putNode(memory, store, { ...node, free: message.free })
+  const { free, idle = free } = message
+  if (node?.session === message.session) putNode(memory, store, { ...node, free, idle })
   match(context)
 }
 
+export interface Joining {
+  node: NodeId
+  session: SessionId
+  free: number
+  idle?: number | undefined
+  slots?: number | undefined
+  queues: QueueName[] | null
+  tenants: string[]
+}
+
 /** A node is connected, or says anew what it listens to. */
-export const join = (
-  context: PoolContext,
-  node: { node: NodeId; session: SessionId; free: number; queues: QueueName[] | null; tenants: string[] },
-): void => {
-  putNode(context.memory, context.store, node)
-  for (const lane of context.memory.ready) lane.unsuitable.delete(node.node)
+export const join = (context: PoolContext, { free, idle = free, slots = Math.max(1, free), ...node }: Joining): void => {
+  const { memory, store } = context
+  putNode(memory, store, { ...node, free, idle, slots, ridesUntil: memory.nodes.get(node.node)?.ridesUntil ?? 0 })
+  for (const lane of memory.ready) lane.unsuitable.delete(node.node)
   match(context)
 }
 
@@ -112,13 +189,42 @@ export const leave = ({ memory, store }: PoolContext, node: NodeId, session: Ses
 /** Gives free slots to ready lanes in fair order. What was given is taken off the node's slots at once; its link's next report corrects it. */
 export const match = (context: PoolContext): void => {
   const { memory } = context
-  const given = choose(memory, context.now())
-  // Offers may ride on a completion's answer only while one lane waits alone: else each slot is chosen anew, or fairness is lost.
-  const ride = memory.ready.size === 1
-  for (const { node, lane, count } of given) {
+  const now = context.now()
+  for (const { node, lane, count } of choose(memory, now)) {
     lane.asked?.add(node.node)
+    const ride = mayRide(memory, node, lane)
+    node.ridesUntil = ride ? now + RIDE_MS : 0
     const { seq, queue, tenant } = lane
-    context.emit({ kind: 'dispatch', node: node.node, session: node.session, tenant: tenant.id, queue, seq, count, ride })
+    context.emit({
+      kind: 'dispatch',
+      node: node.node,
+      session: node.session,
+      tenant: tenant.id,
+      queue,
+      seq,
+      count,
+      ride,
+      strict: isReserved(memory, node),
+    })
+  }
+  endRides(context, now)
+}
+
+/** A node whose offers ride is not asked about: where another lane that it serves waits, or has a reserve, it must be told. */
+const endRides = ({ memory, emit }: PoolContext, now: number): void => {
+  const [first] = memory.ready
+  if (first === undefined || (memory.ready.size === 1 && memory.reserved.size === 0)) return
+  for (const node of memory.nodes.values()) {
+    if (node.ridesUntil <= now) continue
+    let alone: Lane | undefined
+    for (const lane of memory.ready)
+      if (listens(node, lane)) {
+        alone = lane
+        break
+      }
+    if (alone === undefined || mayRide(memory, node, alone)) continue
+    node.ridesUntil = 0
+    emit({ kind: 'unride', node: node.node, session: node.session, strict: false })
   }
 }
 
@@ -127,13 +233,18 @@ export const match = (context: PoolContext): void => {
  * high is corrected by the link's next report, one that is too low by nobody until the link joins again. The pair pauses,
  * so that a link that is gone is not asked in circles.
  */
-export const unreachable = (context: PoolContext, { node: name, session, tenant, queue, count }: PoolEffect): void => {
+export const unreachable = (context: PoolContext, { node: name, session, tenant, queue, count }: Dispatch): void => {
   const { memory } = context
   const node = memory.nodes.get(name)
-  if (node?.session === session) node.free += count
-  giveBack(memory.tenants.get(tenant), count)
+  if (node?.session === session) {
+    node.free += count
+    node.idle += count
+  }
   const lane = findLane(memory, tenant, queue)
-  if (lane) pause(context, lane, name)
+  if (lane) {
+    charge(lane.tenant, lane, -count)
+    pause(context, lane, name)
+  }
   match(context)
 }
 
@@ -154,7 +265,8 @@ export const fireTimers = (context: PoolContext): void => {
       for (const [node, until] of lane.unsuitable)
         if (until <= now) lane.unsuitable.delete(node)
         else if (lane.ready) wakeAt(memory, until)
-      if (lane.ready) continue
+      // A reserve holds for a lane without waiting jobs as well. (A new life asks it once, in vain.)
+      if (lane.ready || lane.settings.reserve > 0) continue
       if (lane.since + FORGET_MS <= now) forgetLane(memory, store, lane)
       else wakeAt(memory, lane.since + FORGET_MS)
     }

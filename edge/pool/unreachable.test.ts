@@ -1,14 +1,14 @@
 import { beforeEach, expect, test } from 'vitest'
 import { nodeStore } from '../storage/node-store.ts'
 import { ACME, nodeNamed, TestPool } from './fixture.ts'
-import { fireTimers, join, leave, type PoolEffect, UNSUITABLE_MS, unreachable } from './pool.ts'
+import { type Dispatch, fireTimers, join, leave, UNSUITABLE_MS, unreachable } from './pool.ts'
 
 let pool: TestPool
 beforeEach(() => {
   pool = new TestPool(nodeStore())
 })
-const only = (): PoolEffect => {
-  const [effect, ...others] = pool.effects.splice(0)
+const only = (): Dispatch => {
+  const [effect, ...others] = pool.dispatches()
   if (!effect || others.length > 0) throw new Error(`one dispatch was expected, not ${others.length + (effect ? 1 : 0)}`)
   return effect
 }

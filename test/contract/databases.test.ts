@@ -155,7 +155,8 @@ test('a pool of version 1 still gives its waiting lanes to a node that joins', (
   // Its node left when it was stopped, and the lane was drained: what it would have left behind with a job waiting.
   expect(store.all('SELECT tenant, queue FROM lanes')).toContainEqual({ tenant: 'acme', queue: 'night' })
   store.run(`UPDATE lanes SET ready = 1 WHERE queue = 'night'`)
-  const context = { store, memory: loadPool(store), now: Date.now, emit: (effect: PoolEffect) => given.push(effect) }
+  const weightOf = (): number => 1
+  const context = { store, memory: loadPool(store, weightOf), weightOf, now: Date.now, emit: (effect: PoolEffect) => given.push(effect) }
   const node = NodeId.parse('new-node')
   joinPool(context, { node, session: SessionId.parse('session-0000000009'), free: 4, queues: null, tenants: ['*'] })
   expect(first(store, 'SELECT node FROM nodes WHERE node = ?', node)).toBeDefined()

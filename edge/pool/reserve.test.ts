@@ -1,0 +1,156 @@
+import { beforeEach, describe, expect, test } from 'vitest'
+import { QueueName } from '../contract/ids.ts'
+import { nodeStore } from '../storage/node-store.ts'
+import { ACME, BOB, nodeNamed, QUEUE, TestPool } from './fixture.ts'
+import { FORGET_MS, fireTimers, held } from './pool.ts'
+
+const QUICK = QueueName.parse('quick')
+const SLOW = QueueName.parse('slow')
+
+let pool: TestPool
+beforeEach(() => {
+  pool = new TestPool(nodeStore())
+})
+const slots = (queue: QueueName): number =>
+  pool.dispatches().reduce((sum, dispatch) => sum + (dispatch.queue === queue ? dispatch.count : 0), 0)
+/** The lane has a reserve and nothing waits in it. */
+const keep = (reserve: number, taken: number): void => {
+  pool.announce(ACME, 1, QUICK, { reserve }, taken)
+  pool.report(1, 0, { drained: [{ tenant: ACME, queue: QUICK, seq: 1 }] })
+}
+
+describe('what is kept free', () => {
+  test('is the reserve without what the lane holds of it', () => {
+    pool.enter(1, 0)
+    keep(3, 1)
+    pool.announce(ACME, 1, SLOW)
+    pool.report(1, 8)
+    expect(slots(SLOW)).toBe(6)
+  })
+
+  test('grows when a job of the lane ends, by the latest word of its ledger', () => {
+    pool.enter(1, 0)
+    keep(3, 3)
+    held(pool.context, { tenant: ACME, queue: QUICK, held: 1, at: 20 })
+    // Of before, and overtaken.
+    held(pool.context, { tenant: ACME, queue: QUICK, held: 3, at: 10 })
+    pool.announce(ACME, 1, SLOW)
+    pool.report(1, 8)
+    expect(slots(SLOW)).toBe(6)
+    // Another job of it begins: what was kept for it is for others now.
+    held(pool.context, { tenant: ACME, queue: QUICK, held: 2, at: 30 })
+    expect(slots(SLOW)).toBe(1)
+  })
+
+  test('are idle slots: what a node could hold ahead of its slots keeps nothing free', () => {
+    pool.enter(1, 0)
+    keep(2, 0)
+    pool.announce(ACME, 1, SLOW)
+    pool.report(1, 12, { idle: 4 })
+    expect(slots(SLOW)).toBe(2)
+  })
+
+  test('goes to the lane itself, to the last one', () => {
+    pool.enter(1, 0)
+    keep(2, 0)
+    pool.announce(ACME, 2, QUICK, { reserve: 2 }, 0)
+    pool.announce(ACME, 1, SLOW)
+    pool.report(1, 2)
+    expect(slots(SLOW)).toBe(0)
+    pool.report(1, 2)
+    expect(slots(QUICK)).toBe(2)
+  })
+
+  test('is taken from the nodes that listen to the lane, all together', () => {
+    pool.enter(1, 0, [QUICK, SLOW])
+    pool.enter(2, 0, [SLOW])
+    pool.enter(3, 0)
+    keep(3, 0)
+    pool.announce(ACME, 1, SLOW)
+    pool.report(2, 5)
+    expect(slots(SLOW)).toBe(5)
+    pool.report(1, 2)
+    expect(slots(SLOW)).toBe(0)
+    pool.report(3, 2)
+    expect(slots(SLOW)).toBe(1)
+  })
+
+  test('suffices for two lanes with reserves together', () => {
+    pool.enter(1, 0)
+    keep(2, 0)
+    pool.announce(ACME, 1, QUEUE, { reserve: 3 }, 0)
+    pool.report(1, 0, { drained: [{ tenant: ACME, queue: QUEUE, seq: 1 }] })
+    pool.announce(ACME, 1, SLOW)
+    pool.report(1, 6)
+    expect(slots(SLOW)).toBe(1)
+  })
+})
+
+test('a reserve outlasts its waiting jobs, and ends when the ledger says so', () => {
+  keep(2, 0)
+  pool.now += FORGET_MS
+  fireTimers(pool.context)
+  expect(pool.context.memory.reserved.size).toBe(1)
+  expect(pool.context.memory.wakeAt).toBeNull()
+  pool.announce(ACME, 2, QUICK)
+  expect(pool.context.memory.reserved.size).toBe(0)
+  pool.restarted()
+  expect(pool.context.memory.reserved.size).toBe(0)
+  pool.announce(ACME, 3, QUICK, { reserve: 1 }, 0)
+  pool.restarted()
+  expect([...pool.context.memory.reserved].map(({ settings }) => settings.reserve)).toEqual([1])
+})
+
+describe('offers ride on completions', () => {
+  const rides = (): boolean[] => pool.dispatches().map(({ ride }) => ride)
+  const told = (): object[] => pool.effects.splice(0).filter(({ kind }) => kind === 'unride')
+  const HIGH = QueueName.parse('high')
+
+  test('only while the node serves one waiting lane, whatever waits for other nodes', () => {
+    pool.enter(1, 0)
+    pool.enter(2, 0, [HIGH])
+    pool.announce(ACME, 1)
+    pool.report(1, 1)
+    expect(rides()).toEqual([true])
+    pool.announce(ACME, 1, HIGH)
+    pool.report(2, 1)
+    expect(rides()).toEqual([true])
+    pool.report(1, 1)
+    expect(rides()).toEqual([false])
+  })
+
+  test('until another lane waits, of which the link is told at once', () => {
+    pool.enter(1, 1)
+    pool.enter(2, 1, [HIGH])
+    pool.announce(ACME, 1)
+    expect(rides()).toEqual([true])
+    pool.announce(BOB, 1)
+    expect(told()).toEqual([{ kind: 'unride', ...nodeNamed(1), strict: false }])
+    // Once.
+    pool.announce(BOB, 1, SLOW)
+    expect(told()).toEqual([])
+  })
+
+  test('not beside a lane with a reserve, which each link is told of', () => {
+    pool.enter(1, 4)
+    pool.enter(2, 4, [HIGH])
+    pool.announce(ACME, 1)
+    expect(rides()).toEqual([true])
+    pool.announce(ACME, 1, QUICK, { reserve: 1 }, 0)
+    expect(told()).toEqual([{ kind: 'unride', ...nodeNamed(1), strict: true }])
+    pool.report(1, 0, { drained: [{ tenant: ACME, queue: QUICK, seq: 1 }] })
+    pool.report(1, 4)
+    expect(pool.dispatches().map(({ ride, strict, count }) => ({ ride, strict, count }))).toEqual([{ ride: false, strict: true, count: 3 }])
+  })
+})
+
+test('slots of a lane that found no job are not held against the lane either', () => {
+  pool.enter(1, 0)
+  pool.announce(ACME, 1)
+  pool.announce(ACME, 1, SLOW)
+  pool.report(1, 10)
+  pool.dispatches()
+  pool.report(1, 0, { unused: [{ tenant: ACME, queue: QUEUE, count: 5 }] })
+  pool.report(1, 4)
+  expect(pool.dispatches().map(({ queue, count }) => [queue, count])).toEqual([[QUEUE, 4]])
+})
