@@ -1,6 +1,5 @@
 import { type Connection, type FollowOptions, followStream } from './follow.ts'
 import type { Http } from './http.ts'
-import { listQuery } from './requests.ts'
 import { resetTo } from './watch.ts'
 import { isJobEvent, type JobEvent } from './wire.ts'
 
@@ -11,12 +10,13 @@ export type TenantWatched =
   | Connection
 
 export interface TenantWatchOptions extends FollowOptions {
-  /** The last `n` already known. Absent: from the beginning of what is kept. */
+  /** The last `n` already known; 0: from the beginning of what is kept. Absent: what happens from now on. */
   after?: number
-  task?: string
-  queue?: string
-  tag?: string
-  state?: string
+  /** Any of the values of each name that is given. */
+  task?: string | string[]
+  queue?: string | string[]
+  tag?: string | string[]
+  state?: string | string[]
 }
 
 /**
@@ -24,9 +24,11 @@ export interface TenantWatchOptions extends FollowOptions {
  * leave some out; the stream never ends by itself.
  */
 export async function* watchTenant(http: Http, options: TenantWatchOptions = {}): AsyncGenerator<TenantWatched, void, undefined> {
-  const { after = 0, task, queue, tag, state } = options
-  let seen = after
-  for await (const one of followStream(http, `/v1/events${listQuery({ task, queue, tag, state })}`, () => seen, options)) {
+  const query = new URLSearchParams()
+  if (options.after !== undefined) query.set('after', String(options.after))
+  for (const name of ['task', 'queue', 'tag', 'state'] as const) for (const value of [options[name] ?? []].flat()) query.append(name, value)
+  let seen = options.after ?? 0
+  for await (const one of followStream(http, `/v1/events${query.size === 0 ? '' : `?${query}`}`, () => seen, options)) {
     if (one.type === 'connection') yield one
     else if (one.message.event === 'reset') {
       seen = resetTo(one.message.data, seen)

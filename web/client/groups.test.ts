@@ -105,12 +105,12 @@ describe('groups, schedules, queues and dead letters', () => {
       `id: ${n}\ndata: ${JSON.stringify({ n, seq, job: 'j', type: 'state', state: 'running', at: 'x' })}\n\n`
     const { client, asked } = answering([of(4, 1) + of(9, 1) + of(undefined, 2) + of(9, 1)])
     const seen: number[] = []
-    for await (const one of client.watchAll({ task: 'a b', state: 'failed', wait: async () => undefined }))
+    for await (const one of client.watchAll({ after: 3, task: 'a b', state: ['failed', 'running'], wait: async () => undefined }))
       if (one.type === 'event') seen.push(one.event.n ?? 0)
     expect(seen).toEqual([4, 9])
     expect(asked.map((one) => `${one.line} ${one.last}`)).toEqual([
-      'GET /v1/events?task=a+b&state=failed null',
-      'GET /v1/events?task=a+b&state=failed 9',
+      'GET /v1/events?after=3&task=a+b&state=failed&state=running 3',
+      'GET /v1/events?after=3&task=a+b&state=failed&state=running 9',
     ])
   })
 })

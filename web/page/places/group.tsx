@@ -49,7 +49,11 @@ const GroupScreen = ({ session, again }: { session: GroupSession; again: () => v
     <div class="group" data-group-state={group.state} data-seq={group.seq}>
       <Head group={group} session={session} now={now} />
       {/* Its line is kept free, so that the picture stays where it is. */}
-      <p class={`group-note${group.error === null ? ' quiet' : ' problem'}`} role={reconnecting === null ? undefined : 'status'}>
+      <p
+        class={`group-note${group.error === null ? ' quiet' : ' problem'}`}
+        title={group.error?.message}
+        role={reconnecting === null ? undefined : 'status'}
+      >
         {reconnecting !== null && isLiveGroup(group)
           ? `The connection broke. Trying again in ${duration(reconnecting * 1_000)}; the group goes on.`
           : (group.error?.message ?? summaryWords(group))}

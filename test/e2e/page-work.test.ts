@@ -1,0 +1,154 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Browser, Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { Group } from '../../edge/contract/groups.ts'
+import { DEMO_TENANT } from '../../edge/embedded/system.ts'
+import { launchBrowser } from '../browser/support-browser.ts'
+import { type Client, parsed } from './support/client.ts'
+import { seriousFaults, tabTo, type Visit, visit } from './support/page.ts'
+import { startWorld, type World } from './support/world.ts'
+
+const TASKS = {
+  'work.sql': `
+-- name: orders
+-- description: What came in
+-- db: duckdb
+SELECT 7 AS n
+
+-- name: doubled
+-- db: duckdb
+-- param: n int
+SELECT 2 * $1::INT AS n
+
+-- name: broken
+-- db: duckdb
+-- param: text text = 'x'
+SELECT $1::INT AS n
+
+-- name: endless
+-- db: duckdb
+SELECT count(*) AS n FROM range(1000000000000) t(i) WHERE sqrt(i) < -1
+`,
+}
+/** Pictures of what was seen, where somebody wants to look at them. */
+const SHOTS = process.env.SCARAB_SHOTS
+
+let world: World
+let demo: Client
+let browser: Browser
+let seen: Visit
+let page: Page
+let origin: string
+
+beforeAll(async () => {
+  const [launched, started] = await Promise.all([launchBrowser(), startWorld({ tasks: TASKS, page: true })])
+  browser = launched
+  world = started
+  origin = world.system.origin
+  demo = await world.as(DEMO_TENANT)
+  seen = await visit(browser)
+  page = seen.page
+  await page.goto(world.system.pageAddress())
+  await page.waitForSelector('.rail')
+})
+afterAll(async () => {
+  await browser?.close()
+  await world?.end()
+})
+
+const go = (to: string) => page.goto(`${origin}/#/${to}`)
+const untilStep = (step: string, state: string) => page.waitForSelector(`.dag [data-step="${step}"][data-step-state=${state}]`)
+const submitGroup = async (body: unknown): Promise<Group> => parsed(await demo.ask('/v1/groups', { body }), Group)
+const places = () =>
+  page.$$eval('.dag [data-step]', (boxes) =>
+    boxes.map((box) => `${box.getAttribute('data-step')} ${JSON.stringify(box.getBoundingClientRect())}`),
+  )
+
+/** Looks at what is shown in both schemes, wide and narrow, and answers what axe calls serious. */
+const look = async (name: string): Promise<string[]> => {
+  const found: string[] = []
+  for (const colorScheme of ['light', 'dark'] as const)
+    for (const width of [1360, 390]) {
+      await page.emulateMedia({ colorScheme })
+      await page.setViewportSize({ width, height: 850 })
+      for (const fault of await seriousFaults(page)) found.push(`${name}, ${colorScheme}, ${width}: ${fault}`)
+      if (SHOTS === undefined) continue
+      mkdirSync(SHOTS, { recursive: true })
+      writeFileSync(join(SHOTS, `${name}-${colorScheme}-${width}.png`), await page.screenshot())
+    }
+  await page.emulateMedia({ colorScheme: 'light' })
+  await page.setViewportSize({ width: 1360, height: 850 })
+  return found
+}
+
+describe('groups on the real system', () => {
+  it('are followed as a picture to a person’s word and to their end, and run again from what failed', async () => {
+    const group = await submitGroup({
+      alias: 'nightly-close',
+      deadline: '1h',
+      steps: {
+        orders: { task: 'orders' },
+        doubled: { task: 'doubled', args: { n: { from: 'orders', column: 'n' } }, needs: ['orders'] },
+        again: { task: 'doubled', args: [21], needs: ['orders'] },
+        release: { approval: { message: 'Publish all the same?', deadline: '30m' }, needs: ['doubled', 'again'] },
+        publish: { task: 'broken', needs: ['release'] },
+        tell: { task: 'orders', needs: ['publish'], when: 'failed' },
+        clean: { task: 'orders', needs: ['publish', 'again'], when: 'always' },
+        undo: { task: 'orders', compensates: 'doubled' },
+      },
+      alert: { task: 'orders' },
+    })
+    await go('groups')
+    await page.click(`[data-group="${group.id}"] a`)
+    await untilStep('release', 'approval')
+    const before = await places()
+    expect(before.map((place) => place.split(' ')[0]).sort()).toEqual(Object.keys(group.steps).sort())
+    expect(await look('group-approval')).toEqual([])
+
+    await tabTo(page, '.dag [data-step=release]')
+    await page.keyboard.press('Enter')
+    await page.keyboard.press('Enter')
+    await untilStep('release', 'succeeded')
+    await page.waitForSelector('[data-group-state=failed]')
+    for (const [step, state] of [
+      ['publish', 'failed'],
+      ['tell', 'succeeded'],
+      ['clean', 'succeeded'],
+      ['undo', 'succeeded'],
+    ] as const)
+      await untilStep(step, state)
+    expect(await places()).toEqual(before)
+    expect(await page.textContent('[data-line=publish] .step-error')).toContain('Could not convert')
+    expect(await page.textContent('[data-line=release]')).toContain('Approved by')
+    expect(await page.textContent('[data-line=orders] td:last-child')).toMatch(/\d/)
+    expect(await look('group-failed')).toEqual([])
+
+    await page.click('.dag [data-step=publish]')
+    await page.waitForSelector('[data-job-state=failed]')
+    expect(await page.textContent('[data-hook=job-facts]')).toContain('step publish of its group')
+    expect(await look('job-of-group')).toEqual([])
+    await page.click('[data-hook=job-facts] a')
+    await page.click('[data-hook=retry-group]')
+    await page.waitForFunction((id) => !location.hash.includes(id), group.id)
+    await untilStep('orders', 'succeeded')
+    await page.waitForSelector('[data-group-state=failed], [data-step=release][data-step-state=approval]')
+    expect(await page.getAttribute('.group-facts a', 'href')).toBe(`#/groups/${group.id}`)
+    expect(await look('group-again')).toEqual([])
+    expect(seen.faults).toEqual([])
+  })
+
+  it('are cancelled from the picture, down to the engine', async () => {
+    const group = await submitGroup({ steps: { long: { task: 'endless' }, after: { task: 'orders', needs: ['long'] } } })
+    await go(`groups/${group.id}`)
+    await untilStep('long', 'running')
+    await page.click('[data-hook=cancel-group]')
+    await page.click('[data-hook=ask-yes]')
+    await page.waitForSelector('[data-group-state=cancelled]')
+    await untilStep('long', 'cancelled')
+    await page.click('.dag [data-step=long]')
+    await page.waitForSelector('[data-notice=cancelled]')
+    expect(await page.textContent('[data-notice=cancelled]')).toContain('confirmed that the query is dead')
+    expect(seen.faults).toEqual([])
+  })
+})
