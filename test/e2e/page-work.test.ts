@@ -3,6 +3,8 @@ import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Group } from '../../edge/contract/groups.ts'
+import { page as listOf } from '../../edge/contract/jobs.ts'
+import { Schedule } from '../../edge/contract/schedules.ts'
 import { DEMO_TENANT } from '../../edge/embedded/system.ts'
 import { launchBrowser } from '../browser/support-browser.ts'
 import { type Client, parsed } from './support/client.ts'
@@ -149,6 +151,52 @@ describe('groups on the real system', () => {
     await page.click('.dag [data-step=long]')
     await page.waitForSelector('[data-notice=cancelled]')
     expect(await page.textContent('[data-notice=cancelled]')).toContain('confirmed that the query is dead')
+    expect(seen.faults).toEqual([])
+  })
+})
+
+describe('schedules and dead letters on the real system', () => {
+  it('runs a report by the clock from its form, and forgets it when told so', async () => {
+    await go('reports/doubled')
+    await page.waitForSelector('[data-hook=report-form]')
+    await page.click('text=Run it by the clock')
+    await page.fill('[data-hook=schedule-form] input[name=n]', '21')
+    await page.fill('#schedule-cron', '0 6 * * mon-fri')
+    await page.fill('#schedule-tz', 'America/New_York')
+    const previewed = await page.getAttribute('[data-hook=next-times] li', 'title')
+    expect(await look('schedule-form')).toEqual([])
+    await page.click('[data-hook=create-schedule]')
+    await page.waitForSelector('[data-schedule]')
+    // What the page has computed is what the ledger will do.
+    const { items } = await parsed(await demo.ask('/v1/schedules'), listOf(Schedule))
+    expect(items).toMatchObject([{ task: 'doubled', args: [21], cron: '0 6 * * mon-fri', tz: 'America/New_York', source: 'api' }])
+    expect(previewed).toContain(`(${items[0]?.next_at})`)
+    expect(await look('schedules')).toEqual([])
+    await page.click('[data-hook=delete-schedule]')
+    await page.click('[data-hook=ask-yes]')
+    await page.waitForSelector('[data-notice=empty]')
+    expect((await parsed(await demo.ask('/v1/schedules'), listOf(Schedule))).items).toEqual([])
+    expect(seen.faults).toEqual([])
+  })
+
+  it('shows what is dead with its reason, and runs it again', async () => {
+    const job = await demo.run('broken', ['seven'])
+    await go('dead')
+    const line = `[data-dead="${job.id}"]`
+    await page.waitForSelector(line)
+    expect(await page.textContent(line)).toContain("Could not convert string 'seven' to INT32")
+    expect(await page.textContent(line)).toContain('run the job again')
+    expect(await look('dead')).toEqual([])
+    await page.click(`${line} [data-hook=redrive]`)
+    await page.click(`${line} [data-hook=redriven]`)
+    await page.waitForSelector('[data-job-state=failed] [data-notice=failed]')
+    expect(page.url()).not.toContain(job.id)
+    expect(await page.getAttribute('[data-hook=job-facts] a', 'href')).toBe(`#/jobs/${job.id}`)
+    await page.click('[data-hook=job-facts] a')
+    await page.waitForFunction((id) => location.hash.includes(id), job.id)
+    await page.waitForSelector('text=Was run again')
+    expect(await page.isVisible('text=Run it again as it was')).toBe(false)
+    expect(await look('job-run-again')).toEqual([])
     expect(seen.faults).toEqual([])
   })
 })

@@ -52,14 +52,16 @@ const Row = ({ job, now, put }: { job: DeadJob; now: number; put: (job: DeadJob)
         {ago(ended, now)}
       </td>
       <td class="right dead-act">
-        {job.retried_as == null ? (
-          <button type="button" class="button" disabled={busy} onClick={() => void again()} data-hook="redrive">
-            <Icon name="again" /> Run again <span class="unseen">{job.task}</span>
-          </button>
-        ) : (
+        {job.retried_as != null ? (
           <a href={address('jobs', job.retried_as)} data-hook="redriven">
             Runs again
           </a>
+        ) : job.group != null ? (
+          <a href={address('groups', job.group.id)}>To its group</a>
+        ) : (
+          <button type="button" class="button" disabled={busy} onClick={() => void again()} data-hook="redrive">
+            <Icon name="again" /> Run again <span class="unseen">{job.task}</span>
+          </button>
         )}
       </td>
     </tr>

@@ -233,7 +233,7 @@ const Live = ({ session, again }: { session: JobSession; again: () => void }): J
         <Notice
           kind="failed"
           title={job.error?.message ?? 'The job failed.'}
-          {...(job.retried_as == null ? { action: { label: 'Run it again as it was', run: () => void redrive(job.id) } } : {})}
+          {...(job.links.retry !== undefined ? { action: { label: 'Run it again as it was', run: () => void redrive(job.id) } } : {})}
         >
           {triesWords(job)} Nothing of it was kept. <a href={againAddress(job)}>Run it again with other arguments</a>
         </Notice>

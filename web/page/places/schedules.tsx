@@ -6,6 +6,7 @@ import { Icon } from '../icons.tsx'
 import { useClock } from '../load.ts'
 import { tell } from '../parts/announce.tsx'
 import { Confirm } from '../parts/confirm.tsx'
+import { lazy } from '../parts/lazy.tsx'
 import { useListed } from '../parts/listed.ts'
 import { ErrorNotice, Notice, Skeleton } from '../parts/notice.tsx'
 import { TableFrame } from '../parts/table-frame.tsx'
@@ -13,7 +14,8 @@ import { WorkHead } from '../parts/work-tabs.tsx'
 import { address } from '../route.ts'
 import { inZone, localZone, MISSED_WORDS, OVERLAP_WORDS } from '../schedules/words.ts'
 import { client } from '../session.ts'
-import { ScheduleForm } from './schedule-form.tsx'
+
+const ScheduleForm = lazy('The form', async () => (await import('./schedule-form.tsx')).ScheduleForm)
 
 const argumentsText = (args: Schedule['args']): string =>
   args === undefined
@@ -27,7 +29,7 @@ const Row = ({ schedule, now, remove }: { schedule: Schedule; now: number; remov
       {argumentsText(schedule.args) === '' ? null : <span class="quiet mono"> {argumentsText(schedule.args)}</span>}
     </th>
     <td>
-      <code>{schedule.cron}</code> <span class="quiet">{schedule.tz}</span>
+      <code>{schedule.cron}</code> <span class="quiet below">{schedule.tz}</span>
     </td>
     <td>
       {schedule.next_at === null ? (
