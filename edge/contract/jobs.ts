@@ -59,6 +59,8 @@ export const Job = z.object({
   /** The last numbered event: where a reader that has this job may begin to follow. */
   seq: z.int().min(0),
   args: z.array(Argument),
+  /** The arguments of a finished job are more than a list shows (4 KiB): `GET /v1/jobs/{id}` does. */
+  args_omitted: z.boolean().optional(),
   run_date: CalendarDate,
   links: z.record(z.string(), z.string()),
   /** Within its queue a higher number goes first; equal ones in the order of submission. */

@@ -3,7 +3,7 @@ import type { Family, JobId, ResultId, SliceHash, TenantId } from './ids.ts'
 /**
  * Object keys, composed by the edge only (a node never names one). Frozen: readers and credentials rely on them.
  * The tenant is the first element, with its slash, so that credentials can be limited to it; families never start
- * with "_", so `_slices` and `_packs` cannot be families.
+ * with "_", so `_slices`, `_packs`, `_results` and `_jobs` cannot be families.
  */
 export const tenantPrefix = (tenant: TenantId): string => `t/${tenant}/`
 export const familyPrefix = (tenant: TenantId, family: Family): string => `t/${tenant}/${family}/`
@@ -17,5 +17,7 @@ export const sliceKey = (tenant: TenantId, result: ResultId, hash: SliceHash, fo
 export const derivedKey = (tenant: TenantId, result: ResultId, format: 'json' | 'csv'): string =>
   `t/${tenant}/_slices/${result}/all.${format}`
 export const slicesPrefix = (tenant: TenantId, result: ResultId): string => `t/${tenant}/_slices/${result}/`
+/** A page of finished jobs, once they have left the ledger; `nonce`: a key is never written twice with other content. */
+export const jobsPageKey = (tenant: TenantId, last: JobId, nonce: string): string => `t/${tenant}/_jobs/${last}-${nonce}.json`
 /** Manifest and rows of a finished result, once they have left the ledger. */
 export const resultKey = (tenant: TenantId, result: ResultId): string => `t/${tenant}/_results/${result}.json`

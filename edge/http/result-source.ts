@@ -39,20 +39,21 @@ export const loadResult = async (c: AppContext, id: JobId): Promise<LoadedResult
   const { job, pack } = answer
   if (job.state !== 'succeeded') refuse(job)
   if (job.publication === 'expired') throw new Problem('result_expired', `The result of ${id} has expired. Run the report again.`)
-  let { manifest, rows } = answer
+  let { manifest, rows, parquet } = answer
   if (manifest === null && answer.archived !== null) {
     const body = await c.env.RESULTS.get(answer.archived)
     if (!body) throw new Error(`the archived result ${answer.archived} is missing`)
     const archived = await body.json<ArchivedResult>()
     manifest = archived.manifest
     rows = archived.rows
+    if (archived.parquet) parquet = Uint8Array.from(atob(archived.parquet), (char) => char.charCodeAt(0))
   }
   if (manifest === null) throw new Error(`the job ${id} has no manifest`)
   // Both texts were written by the ledger from validated values.
   const parsed = JSON.parse(manifest) as Manifest
   const parsedRows = rows === null ? null : (JSON.parse(rows) as WireValue[][])
   if (parsedRows) parsed.first_rows = firstRowsOf(parsedRows)
-  return { job, manifest: parsed, rows: parsedRows, parquet: answer.parquet, pack }
+  return { job, manifest: parsed, rows: parsedRows, parquet, pack }
 }
 
 /** The report's own columns: what slices, CSV and JSON show. */

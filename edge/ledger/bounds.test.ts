@@ -6,8 +6,9 @@ import { completion, HOLDER, request, submission, testLedger } from './fixture.t
 import { findJob } from './jobs.ts'
 import { accept, handBack, offer } from './leases.ts'
 import { CANCEL_ANSWER_SECONDS, KEY_SECONDS, MAX_ARGS_BYTES, MAX_LANES, OUTBOX_BATCH_BYTES } from './limits.ts'
+import { listJobs } from './listing.ts'
 import { handedOver, handover } from './publication.ts'
-import { eventsAfter, listJobs } from './read.ts'
+import { eventsAfter } from './read.ts'
 import { COUNT_LIVE, countLive, type Submission, submit } from './submit.ts'
 import { fireTimers } from './timers.ts'
 

@@ -19,6 +19,7 @@ export type LedgerEffect =
   | { kind: 'carry'; group: string; step: string }
   | { kind: 'outbox'; family: Family }
   | { kind: 'purge'; job: JobId }
+  | { kind: 'housekeeping' }
 
 /** Everything a ledger needs from outside. Pure code takes it as its first argument. */
 export interface LedgerContext {

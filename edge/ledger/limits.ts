@@ -57,3 +57,29 @@ export const STREAM_SCAN_ROWS = 1_000
 export const MAX_WATCHERS = 10_000
 /** Requests that wait at one ledger for a job's end or for events. */
 export const MAX_WAITERS = 5_000
+/** Finished jobs that a ledger keeps in its database; beyond it the oldest move to object storage… */
+export const MAX_FINISHED_JOBS = 100_000
+/** …until so many are left, so that they move in runs and not one by one. */
+export const KEPT_FINISHED_JOBS = 90_000
+/** A job stays for so long after its end: its pack may come until then, and readers of the tenant's stream may be away. */
+export const MOVE_AFTER_SECONDS = PACK_SECONDS + 5 * 60
+/** Failed jobs that nobody ran again stay for so long, for `GET /v1/dead`… */
+export const DEAD_LETTER_DAYS = 30
+/** …but no more of them than this. */
+export const MAX_DEAD_LETTERS = 20_000
+/** Jobs of one page in object storage, and its bytes (of JSON, uncompressed) where it has more than one job. */
+export const PAGE_JOBS = 500
+export const PAGE_BYTES = 2 * 1024 * 1024
+/** Rows that one firing of the housekeeping looks at. */
+export const HOUSEKEEPING_ROWS = 5_000
+/** The housekeeping begins so long after a job has ended, and pauses so long between two firings while there is more to do. */
+export const HOUSEKEEPING_SECONDS = 10 * 60
+export const HOUSEKEEPING_PAUSE_MS = 250
+/** Events of ended jobs are kept in the database for so long, but for each job's last one. */
+export const EVENT_DAYS = 7
+/** Rows that one page of a list looks at, whatever of them the filter takes; pages in object storage of which it asks their filter; and those that it opens. */
+export const LIST_SCAN_ROWS = 5_000
+export const LIST_PAGES_LOOKED_AT = 200
+export const LIST_PAGES_OPENED = 3
+/** Pages of finished jobs that are kept in memory, unpacked. */
+export const PAGES_IN_MEMORY = 4

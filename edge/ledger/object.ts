@@ -19,12 +19,15 @@ import { busySlots } from './busy.ts'
 import { commit, type LedgerContext, type LedgerEffect } from './context.ts'
 import { type Dead, type DeadQuery, findDead, listDead, type Retried, retry } from './dead.ts'
 import { Errands } from './errands.ts'
-import { type CancelAnswer, type Completion, cancel, cancelAnswered, complete, fail } from './finish.ts'
+import { type Completion, cancelAnswered, complete, fail } from './finish.ts'
 import { Gather } from './gather.ts'
 import { askGroup, type Desk, type GroupAnswer, type GroupDeed, groupBody, takeGroup } from './groups/desk.ts'
+import { stepsOf } from './groups/rows.ts'
 import { type GroupQuery, listGroups } from './groups/show.ts'
 import type { GroupSubmission } from './groups/submit.ts'
+import { Housekeeper } from './housekeeper.ts'
 import { jobIds } from './ids.ts'
+import { JobDesk } from './job-desk.ts'
 import { findJob } from './jobs.ts'
 import { loadLanes } from './lanes.ts'
 import {
@@ -41,12 +44,14 @@ import {
   resumeSession,
   start,
 } from './leases.ts'
+import type { ListQuery } from './listing.ts'
 import { LedgerMemory } from './memory.ts'
+import { MovedJobs } from './moved.ts'
 import { eventNumbers } from './numbers.ts'
 import { hasPack, mayPack, recordPack } from './packs.ts'
-import { handOverAgain, type Outcome, publicationOutcome, remove } from './publication.ts'
+import { handOverAgain, type Outcome, publicationOutcome } from './publication.ts'
 import { Publisher } from './publisher.ts'
-import { findResult, type ListQuery, type Liveness, listJobs, lookUp, showJob } from './read.ts'
+import { type Liveness, showJob } from './read.ts'
 import {
   createSchedule,
   findSchedule,
@@ -59,21 +64,11 @@ import {
 } from './schedules.ts'
 import { LEDGER_MIGRATIONS } from './schema.ts'
 import { settle } from './settle.ts'
-import { rememberSlice, sliceQuery } from './slices.ts'
+import { rememberSlice } from './slices.ts'
 import { type Follow, type Followed, Streams } from './streams.ts'
 import { countLive, type Submission, type Submitted, submit } from './submit.ts'
 import { fireTimers } from './timers.ts'
 import { dropSchedule, figuresOf, type ScheduleRemoved, tasksDue } from './timetable.ts'
-
-export type JobAnswer = { found: 'yes'; job: Job } | { found: 'gone' } | { found: 'no' }
-export interface ResultAnswer {
-  job: Job
-  manifest: string | null
-  rows: string | null
-  parquet: Uint8Array | null
-  archived: string | null
-  pack: { bytes: number; sha256: string } | null
-}
 
 /** One tenant's jobs, events and results. Wires the pure functions of this folder to storage, alarm, sockets and other objects. */
 export class LedgerObject extends DurableObject<Env> {
@@ -86,6 +81,8 @@ export class LedgerObject extends DurableObject<Env> {
   readonly #publisher: Publisher
   readonly #desk: Desk
   readonly #errands: Errands
+  readonly #jobs: JobDesk
+  readonly #housekeeper: Housekeeper
   /** When a job last came or ended, in milliseconds since 1970. */
   #busyAt = 0
 
@@ -96,7 +93,11 @@ export class LedgerObject extends DurableObject<Env> {
     const tenant = TenantId.parse(state.id.name)
     const now = (): number => Date.now()
     const random = (bytes: number): Uint8Array => crypto.getRandomValues(new Uint8Array(bytes))
-    const last = first<{ id: string | null }>(store, 'SELECT max(id) AS id FROM jobs')?.id ?? null
+    const last =
+      first<{ id: string | null }>(
+        store,
+        'SELECT max(id) AS id FROM (SELECT max(id) AS id FROM jobs UNION ALL SELECT max(last) FROM pages)',
+      )?.id ?? null
     this.#context = {
       store,
       memory: new LedgerMemory(),
@@ -109,10 +110,19 @@ export class LedgerObject extends DurableObject<Env> {
       emit: (effect) => this.#carryOut(effect),
       settle,
     }
+    const moved = new MovedJobs(this.#context, env.RESULTS)
     this.#desk = { context: this.#context, commit: (body) => this.#commit(body) }
     this.#errands = new Errands(env, this.#desk)
+    this.#housekeeper = new Housekeeper({ ...this.#desk, env, moved })
+    this.#jobs = new JobDesk({
+      ...this.#desk,
+      moved,
+      bucket: env.RESULTS,
+      live: this.#live,
+      untilEnded: (id, wait_ms) => this.#streams.waiters.until(id, wait_ms),
+    })
     this.#liveCount = countLive(this.#context)
-    this.#streams = new Streams(state, this.#context, this.#live, async () => ({ found: 'no' }))
+    this.#streams = new Streams(state, this.#context, this.#live, (id, after) => moved.follow(id, after))
     this.#submits = new Gather((batch) => this.#submitAll(batch))
     this.#publisher = new Publisher({ env, context: this.#context, commit: (body) => this.#commit(body), busyAt: () => this.#busyAt })
     this.#alarm = new Alarm(state.storage, store, (promise) => state.waitUntil(promise))
@@ -127,6 +137,10 @@ export class LedgerObject extends DurableObject<Env> {
   async submit(wanted: Submission, wait_ms: number): Promise<Submitted> {
     const submitted = await this.#submits.add(wanted)
     await fault(this.env, 'ledger.submitted')
+    if (!submitted.ok && submitted.moved !== undefined) {
+      await this.#jobs.recall(submitted.moved)
+      return this.submit(wanted, wait_ms)
+    }
     if (!submitted.ok || wait_ms <= 0 || submitted.job.finished_at !== null) return submitted
     return { ...submitted, job: (await this.#untilEnded(submitted.job.id, wait_ms)) ?? submitted.job }
   }
@@ -147,50 +161,24 @@ export class LedgerObject extends DurableObject<Env> {
     }
   }
 
-  async job(id: string, wait_ms = 0): Promise<JobAnswer> {
-    const found = lookUp(this.#context, id)
-    if (found.found !== 'yes') return found
-    if (wait_ms > 0 && found.row.finished_at === null) {
-      const job = await this.#untilEnded(id as JobId, wait_ms)
-      if (job) return { found: 'yes', job }
-    }
-    return { found: 'yes', job: showJob(found.row, this.#live.get(id)) }
+  job(id: string, wait_ms = 0): ReturnType<JobDesk['job']> {
+    return this.#jobs.job(id, wait_ms)
   }
 
-  list(query: ListQuery): { items: Job[]; next: string | null } {
-    const { rows, next } = listJobs(this.#context, query)
-    return { items: rows.map((row) => showJob(row, this.#live.get(row.id))), next }
+  list(query: ListQuery): ReturnType<JobDesk['list']> {
+    return this.#jobs.list(query)
   }
 
-  cancel(id: string, reason: string): { found: 'no' | 'gone' } | { found: 'yes'; answer: CancelAnswer; job: Job } {
-    const found = lookUp(this.#context, id)
-    if (found.found !== 'yes') return { found: found.found }
-    const answer = this.#commit((context) => cancel(context, found.row, reason))
-    return { found: 'yes', answer, job: showJob(found.row, this.#live.get(id)) }
+  cancel(id: string, reason: string): ReturnType<JobDesk['cancel']> {
+    return this.#jobs.cancel(id, reason)
   }
 
-  remove(id: string): { found: 'no' | 'gone' } | { found: 'yes'; removed: boolean; job: Job } {
-    const found = lookUp(this.#context, id)
-    if (found.found !== 'yes') return { found: found.found }
-    const job = showJob(found.row)
-    if (found.row.finished_at === null) return { found: 'yes', removed: false, job }
-    this.#commit((context) => remove(context, found.row))
-    return { found: 'yes', removed: true, job }
+  remove(id: string): ReturnType<JobDesk['remove']> {
+    return this.#jobs.remove(id)
   }
 
-  result(id: string): { found: 'no' | 'gone' } | ({ found: 'yes' } & ResultAnswer) {
-    const found = lookUp(this.#context, id)
-    if (found.found !== 'yes') return { found: found.found }
-    const kept = findResult(this.#context, id)
-    return {
-      found: 'yes',
-      job: showJob(found.row),
-      manifest: kept?.manifest ?? null,
-      rows: kept?.inline_rows ?? null,
-      parquet: kept?.inline_parquet ?? null,
-      archived: kept?.archived ?? null,
-      pack: kept?.pack_bytes != null && kept.pack_sha256 !== null ? { bytes: kept.pack_bytes, sha256: kept.pack_sha256 } : null,
-    }
+  result(id: string): ReturnType<JobDesk['result']> {
+    return this.#jobs.result(id)
   }
 
   /** Slots that this tenant's running jobs take, by node. */
@@ -204,11 +192,13 @@ export class LedgerObject extends DurableObject<Env> {
     return listDead(this.#context, query)
   }
 
-  findDead(id: string): Dead {
+  async findDead(id: string): Promise<Dead> {
+    await this.#jobs.recall(id)
     return findDead(this.#context, id)
   }
 
-  retry(id: string, wanted: Submission): Retried {
+  async retry(id: string, wanted: Submission): Promise<Retried> {
+    await this.#jobs.recall(id)
     const retried = this.#commit((context) => retry(context, id, wanted, this.#liveCount))
     if (retried.found === 'yes' && retried.ok) this.#liveCount++
     return retried
@@ -254,7 +244,9 @@ export class LedgerObject extends DurableObject<Env> {
     }
   }
 
-  group(id: string, deed: GroupDeed): GroupAnswer {
+  async group(id: string, deed: GroupDeed): Promise<GroupAnswer> {
+    // Jobs of an old group may have moved; deleting it deletes them.
+    if (deed.do === 'remove') for (const { row } of stepsOf(this.#context, id)) if (row.job !== null) await this.#jobs.recall(row.job)
     return askGroup(this.#desk, id, deed)
   }
 
@@ -270,8 +262,8 @@ export class LedgerObject extends DurableObject<Env> {
     this.#commit((context) => rememberSlice(context, result, hash, query))
   }
 
-  sliceQuery(result: ResultId, hash: SliceHash): string | null {
-    return sliceQuery(this.#context, result, hash)
+  sliceQuery(result: ResultId, hash: SliceHash): Promise<string | null> {
+    return this.#jobs.sliceQuery(result, hash)
   }
 
   /** Events of a job, a group or the tenant, at once or when there are some. */
@@ -434,6 +426,7 @@ export class LedgerObject extends DurableObject<Env> {
         if (effect.ended) {
           this.#busyAt = Date.now()
           this.#liveCount = Math.max(0, this.#liveCount - 1)
+          this.#housekeeper.expect()
         }
         // What was known of an attempt says nothing about the next one, nor about a job that waits again.
         if (effect.events.some(({ type }) => type === 'state')) this.#live.delete(effect.job)
@@ -456,6 +449,9 @@ export class LedgerObject extends DurableObject<Env> {
         return
       case 'purge':
         this.ctx.waitUntil(this.#errands.settle(effect.job))
+        return
+      case 'housekeeping':
+        this.ctx.waitUntil(this.#housekeeper.step())
         return
     }
   }

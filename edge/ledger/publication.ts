@@ -101,7 +101,7 @@ export const publicationOutcome = (context: LedgerContext, items: Outcome[]): Jo
       ...(item.snapshot !== null ? { snapshot: item.snapshot } : {}),
       ...(item.reason !== null ? { reason: item.reason } : {}),
     })
-    if (next !== 'published') continue
+    if (next !== 'published' && next !== 'rejected') continue
     setTimer(context.store, 'purge', item.job, context.now() + REPEAT_LAST_MS)
     context.emit({ kind: 'purge', job: item.job })
   }

@@ -1,10 +1,10 @@
 import type { JobEvent } from '../contract/events.ts'
 import { type GroupId, JobId, resultOf, type ScheduleId, type StepName } from '../contract/ids.ts'
 import { type Job, Job as JobSchema, type JobState } from '../contract/jobs.ts'
-import { first, type SqlValue } from '../storage/store.ts'
+import { first } from '../storage/store.ts'
 import type { LedgerContext } from './context.ts'
 import { findJob, type JobRow } from './jobs.ts'
-import { MAX_ARGS_BYTES, MAX_PAGE } from './limits.ts'
+import { MAX_ARGS_BYTES } from './limits.ts'
 import { triesOf } from './retries.ts'
 import { SHOWN } from './states.ts'
 
@@ -63,7 +63,9 @@ export const showJob = (row: JobRow, live: Liveness | null = null): Job => {
           },
     result: succeeded ? { id: resultOf(id) } : null,
     seq: row.seq,
-    args: JSON.parse(row.args) as Job['args'],
+    // Too many to be kept here (archive.ts): only who asks for the job itself is shown them.
+    args: row.args === '' ? [] : (JSON.parse(row.args) as Job['args']),
+    ...(row.args === '' ? { args_omitted: true } : {}),
     run_date: row.run_date,
     links,
     priority: row.priority,
@@ -80,50 +82,6 @@ export const showJob = (row: JobRow, live: Liveness | null = null): Job => {
     schedule: row.schedule as ScheduleId | null,
     retention_seconds: row.retention_seconds,
   }
-}
-
-export interface ListQuery {
-  alias: string | null
-  task: string | null
-  state: JobState | null
-  /** Jobs older than this id. */
-  before: string | null
-  limit: number
-}
-
-/** Newest first, keyset by id; deleted jobs are not listed. */
-export const listJobs = (context: LedgerContext, query: ListQuery): { rows: JobRow[]; next: string | null } => {
-  const limit = Math.min(Math.max(1, query.limit), MAX_PAGE)
-  const where: string[] = ['deleted_at IS NULL']
-  const values: SqlValue[] = []
-  if (query.before !== null) {
-    where.push('id < ?')
-    values.push(query.before)
-  }
-  if (query.alias !== null) {
-    where.push('alias = ?')
-    values.push(query.alias)
-  }
-  if (query.task !== null) {
-    where.push('task = ?')
-    values.push(query.task)
-  }
-  if (query.state !== null) {
-    const states = Object.entries(SHOWN).flatMap(([inner, shown]) => (shown === query.state ? [inner] : []))
-    where.push(`state IN (${states.map(() => '?').join()})`)
-    values.push(...states)
-  }
-  // Sizes first: arguments may have a megabyte a job, and a page must fit into memory and into one answer.
-  const found = context.store.all<{ id: string; size: number }>(
-    `SELECT id, length(args) AS size FROM jobs WHERE ${where.join(' AND ')} ORDER BY id DESC LIMIT ?`,
-    ...values,
-    limit + 1,
-  )
-  const count = Math.min(limit, fitting(found))
-  const last = found[count - 1]
-  if (!last) return { rows: [], next: null }
-  const rows = context.store.all<JobRow>(`SELECT * FROM jobs WHERE ${where.join(' AND ')} AND id >= ? ORDER BY id DESC`, ...values, last.id)
-  return { rows, next: found.length > count ? last.id : null }
 }
 
 /** How many of these, from the first on, stay within the bytes of arguments that one message carries; at least one. */

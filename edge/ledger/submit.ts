@@ -4,6 +4,7 @@ import type { Fault } from '../contract/problems.ts'
 import type { Argument } from '../contract/tasks.ts'
 import { first } from '../storage/store.ts'
 import { type LedgerContext, setOneTimer } from './context.ts'
+import { holdsId, pageAt } from './housekeeping.ts'
 import { insertJob } from './insert.ts'
 import { findJob, type JobRow } from './jobs.ts'
 import { laneCount } from './lanes.ts'
@@ -47,7 +48,8 @@ export interface Submission {
   idempotency: { key: string; body: string } | null
 }
 
-export type Submitted = { ok: true; job: Job; created: boolean } | ({ ok: false } & Fault)
+/** `moved`: the key's job is in object storage; the caller brings it back and asks again. */
+export type Submitted = { ok: true; job: Job; created: boolean } | ({ ok: false; moved?: string } & Fault)
 
 /**
  * Each part has an index of its own, for this is asked whenever the ledger wakes, and its ended jobs may be millions.
@@ -133,6 +135,13 @@ export const submit = (context: LedgerContext, wanted: Submission, live: number)
         }
       const row = findJob(context, seen.job)
       if (row && row.deleted_at === null) return { ok: true, job: showJob(row), created: false }
+      if (!row && holdsId(pageAt(context, seen.job), seen.job))
+        return {
+          ok: false,
+          code: 'unavailable',
+          detail: `The job ${seen.job} of this Idempotency-Key is being fetched. Try again.`,
+          moved: seen.job,
+        }
       return { ok: false, code: 'gone', detail: `The job ${seen.job} of this Idempotency-Key was deleted. Use a new key to run it again.` }
     }
   }

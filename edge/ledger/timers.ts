@@ -7,14 +7,14 @@ import { carryDue } from './groups/sync.ts'
 import { repeatLane } from './lanes.ts'
 import { noteLateness } from './lateness.ts'
 import { becomeDue, endSession, lapseOffers } from './leases.ts'
-import { AWAY_SECONDS, KEY_SECONDS, REPEAT_LAST_MS, SESSION_SECONDS, TIMERS_PER_ALARM } from './limits.ts'
+import { AWAY_SECONDS, HOUSEKEEPING_SECONDS, KEY_SECONDS, REPEAT_LAST_MS, SESSION_SECONDS, TIMERS_PER_ALARM } from './limits.ts'
 import { overdueFamilies } from './publication.ts'
 import { type CurrentTasks, scheduleDue } from './scheduled.ts'
 
 /** `lane` an unacknowledged announcement; `offers` the oldest open offer; `due` a back-off or an `eta`; `session` a silent node;
  *  `cancel` a node that owes an answer; `outbox` results not handed over; `keys` old idempotency keys; `purge` objects to delete;
  *  `expire` the end of a job's `ttl`; `schedule` a schedule's next run; `group` a group's deadline; `approval` a decision's;
- *  `carry` values of a first row that are to be read from object storage. */
+ *  `carry` values of a first row that are to be read from object storage; `housekeeping` jobs that are to move, old events. */
 export const LEDGER_TIMERS = [
   'lane',
   'offers',
@@ -29,6 +29,7 @@ export const LEDGER_TIMERS = [
   'group',
   'approval',
   'carry',
+  'housekeeping',
 ] as const
 export type LedgerTimer = (typeof LEDGER_TIMERS)[number]
 
@@ -54,6 +55,11 @@ const FIRE: Record<LedgerTimer, (context: LedgerContext, ref: string, due: numbe
     context.store.run('DELETE FROM keys WHERE at <= ?', context.now() - KEY_SECONDS * 1000)
     const oldest = context.store.all<{ at: number | null }>('SELECT min(at) AS at FROM keys')[0]?.at ?? null
     moveOneTimer(context, 'keys', oldest === null ? null : oldest + KEY_SECONDS * 1000)
+  },
+  housekeeping: (context) => {
+    // Moved or cleared by whoever has done a step; until then it comes back.
+    moveOneTimer(context, 'housekeeping', context.now() + HOUSEKEEPING_SECONDS * 1000)
+    context.emit({ kind: 'housekeeping' })
   },
   purge: (context, ref) => {
     // Cleared by whoever purged; until then it comes back.

@@ -1,0 +1,138 @@
+import type { JobId, ResultId, SliceHash } from '../contract/ids.ts'
+import { jobOf } from '../contract/ids.ts'
+import type { Job } from '../contract/jobs.ts'
+import { ARGS_ARCHIVED, argsOf } from './archive.ts'
+import type { LedgerContext } from './context.ts'
+import { type CancelAnswer, cancel } from './finish.ts'
+import { recall } from './housekeeping.ts'
+import { findJob, type JobRow, updateJob } from './jobs.ts'
+import type { ListQuery } from './listing.ts'
+import type { MovedJobs } from './moved.ts'
+import { remove } from './publication.ts'
+import { findResult, type Liveness, lookUp, type ResultRow, showJob } from './read.ts'
+import { sliceQuery } from './slices.ts'
+
+export type Missing = { found: 'no' | 'gone' }
+export type JobAnswer = Missing | { found: 'yes'; job: Job }
+export interface ResultAnswer {
+  job: Job
+  manifest: string | null
+  rows: string | null
+  parquet: Uint8Array | null
+  archived: string | null
+  pack: { bytes: number; sha256: string } | null
+}
+
+export interface JobDeskDeps {
+  context: LedgerContext
+  commit: <T>(body: (context: LedgerContext) => T) => T
+  bucket: R2Bucket
+  moved: MovedJobs
+  live: ReadonlyMap<string, Liveness>
+  /** Resolves when the job has ended, or after the time. */
+  untilEnded: (id: JobId, wait_ms: number) => Promise<void>
+}
+
+/** What clients ask of jobs, whether those are in the database or have moved to object storage. */
+export class JobDesk {
+  readonly #deps: JobDeskDeps
+
+  constructor(deps: JobDeskDeps) {
+    this.#deps = deps
+  }
+
+  /** The job's row as it is now, wherever it lies. */
+  async #find(id: string): Promise<Missing | { found: 'yes'; row: JobRow }> {
+    const here = lookUp(this.#deps.context, id)
+    if (here.found !== 'no') return here
+    const moved = await this.#deps.moved.find(id)
+    if (!moved) return { found: 'no' }
+    return moved.row.deleted_at === null ? { found: 'yes', row: moved.row } : { found: 'gone' }
+  }
+
+  /**
+   * Brings a job back that has moved, with its arguments, because something is about to change it. To be awaited before the
+   * transaction that changes it; nothing happens to a job that is here.
+   */
+  async recall(id: string): Promise<void> {
+    const { context, commit, bucket, moved } = this.#deps
+    if (!findJob(context, id)) {
+      const job = await moved.find(id)
+      if (job) commit((inner) => recall(inner, job))
+    }
+    const row = findJob(context, id)
+    if (row?.args !== ARGS_ARCHIVED) return
+    const args = await argsOf(context, bucket, row)
+    const now = findJob(context, id)
+    if (now?.args === ARGS_ARCHIVED) commit((inner) => updateJob(inner, now, { args }))
+  }
+
+  async job(id: string, wait_ms: number): Promise<JobAnswer> {
+    const { context, bucket, live, untilEnded } = this.#deps
+    let found = await this.#find(id)
+    if (found.found === 'yes' && wait_ms > 0 && found.row.finished_at === null) {
+      await untilEnded(id as JobId, wait_ms)
+      found = await this.#find(id)
+    }
+    if (found.found !== 'yes') return found
+    const { row } = found
+    // Too many for the database, and for lists: only who asks for the job itself is shown them.
+    const args = row.args === ARGS_ARCHIVED ? await argsOf(context, bucket, row) : row.args
+    return { found: 'yes', job: showJob({ ...row, args }, live.get(id)) }
+  }
+
+  async list(query: ListQuery): Promise<{ items: Job[]; next: string | null }> {
+    const { rows, next } = await this.#deps.moved.list(query)
+    return { items: rows.map((row) => showJob(row, this.#deps.live.get(row.id))), next }
+  }
+
+  async cancel(id: string, reason: string): Promise<Missing | { found: 'yes'; answer: CancelAnswer; job: Job }> {
+    const { context, commit, live } = this.#deps
+    const here = lookUp(context, id)
+    if (here.found === 'yes') {
+      const answer = commit((inner) => cancel(inner, here.row, reason))
+      return { found: 'yes', answer, job: showJob(here.row, live.get(id)) }
+    }
+    const found = await this.#find(id)
+    return found.found === 'yes' ? { found: 'yes', answer: 'ended', job: showJob(found.row) } : found
+  }
+
+  async remove(id: string): Promise<Missing | { found: 'yes'; removed: boolean; job: Job }> {
+    const { context, commit } = this.#deps
+    if (!findJob(context, id)) await this.recall(id)
+    const found = lookUp(context, id)
+    if (found.found !== 'yes') return { found: found.found }
+    const job = showJob(found.row)
+    if (found.row.finished_at === null) return { found: 'yes', removed: false, job }
+    commit((inner) => remove(inner, found.row))
+    return { found: 'yes', removed: true, job }
+  }
+
+  async result(id: string): Promise<Missing | ({ found: 'yes' } & ResultAnswer)> {
+    const found = await this.#find(id)
+    if (found.found !== 'yes') return found
+    const { row } = found
+    const kept = await this.#result(row.coalesced_with ?? row.reused_from ?? row.id)
+    return {
+      found: 'yes',
+      job: showJob(row),
+      manifest: kept?.manifest ?? null,
+      rows: kept?.inline_rows ?? null,
+      parquet: kept?.inline_parquet ?? null,
+      archived: kept?.archived ?? null,
+      pack: kept?.pack_bytes != null && kept.pack_sha256 !== null ? { bytes: kept.pack_bytes, sha256: kept.pack_sha256 } : null,
+    }
+  }
+
+  async #result(id: string): Promise<ResultRow | undefined> {
+    const { context, moved } = this.#deps
+    return findResult(context, id) ?? (findJob(context, id) ? undefined : ((await moved.find(id))?.result ?? undefined))
+  }
+
+  async sliceQuery(result: ResultId, hash: SliceHash): Promise<string | null> {
+    const { context, moved } = this.#deps
+    const here = sliceQuery(context, result, hash)
+    if (here !== null) return here
+    return (await moved.find(jobOf(result)))?.slices.find((slice) => slice.hash === hash)?.query ?? null
+  }
+}

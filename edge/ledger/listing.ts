@@ -1,0 +1,184 @@
+import { CROCKFORD } from '../contract/ids.ts'
+import type { JobState } from '../contract/jobs.ts'
+import type { SqlValue } from '../storage/store.ts'
+import type { LedgerContext } from './context.ts'
+import { pageAt } from './housekeeping.ts'
+import type { JobRow } from './jobs.ts'
+import { LIST_PAGES_LOOKED_AT, LIST_PAGES_OPENED, LIST_SCAN_ROWS, MAX_PAGE } from './limits.ts'
+import { type MovedJob, mayMatch, type PageRow, wordsOf } from './pages.ts'
+import { fitting } from './read.ts'
+import { type InnerState, SHOWN } from './states.ts'
+
+export interface ListQuery {
+  alias: string | null
+  task: string | null
+  state: JobState | null
+  /** Jobs older than this id. */
+  before: string | null
+  limit: number
+}
+
+/** `next`: the list goes on with jobs older than this id; null: that was all. A page may be short, or empty, and go on. */
+export interface Listed {
+  rows: JobRow[]
+  next: string | null
+}
+
+/** Greater than every job's id. */
+const TOP = '~'
+
+/** The least id above this one. */
+export const above = (id: string): string => {
+  const chars = [...id]
+  for (let index = chars.length - 1; index >= 0; index--) {
+    const digit = CROCKFORD.indexOf(chars[index] ?? '') + 1
+    chars[index] = CROCKFORD.charAt(digit % 32)
+    if (digit < 32) return chars.join('')
+  }
+  return TOP
+}
+
+const innerOf = (state: JobState): InnerState[] => (Object.keys(SHOWN) as InnerState[]).filter((inner) => SHOWN[inner] === state)
+
+/** The indexes over few jobs among millions, and which states they hold. */
+const RARE: { index: string; states: InnerState[] }[] = [
+  { index: 'jobs_lane', states: ['waiting'] },
+  { index: 'jobs_held', states: ['offered', 'leased', 'running', 'carrying'] },
+  { index: 'jobs_parked', states: ['blocked', 'joined', 'scheduled'] },
+  { index: 'jobs_stopped', states: ['failed', 'cancelled'] },
+]
+const named = (states: readonly string[]): string =>
+  states.length === 1 ? `= '${states[0]}'` : `IN (${states.map((state) => `'${state}'`).join(', ')})`
+
+/** Ids of all jobs in a state that few jobs are in; null when there are more than a list looks at. */
+const rareIds = ({ store }: LedgerContext, state: JobState): string[] | null => {
+  if (state === 'succeeded') return null
+  const wanted = innerOf(state)
+  const ids: string[] = []
+  for (const { index, states } of RARE) {
+    const those = states.filter((inner) => wanted.includes(inner))
+    if (those.length === 0) continue
+    const found = store.all<{ id: string }>(
+      // The index holds all of its states; named twice only where some of them are not asked for.
+      `SELECT id FROM jobs INDEXED BY ${index} WHERE state ${named(states)}${those.length < states.length ? ` AND state ${named(those)}` : ''} LIMIT ?`,
+      LIST_SCAN_ROWS + 1,
+    )
+    if (found.length > LIST_SCAN_ROWS) return null
+    ids.push(...found.map(({ id }) => id))
+  }
+  return ids
+}
+
+/** Ids that the query wants, the newest first, at most `limit`; `floor`: every id from here on was looked at ('' for all). */
+const idsOf = (context: LedgerContext, { alias, task, state, before }: ListQuery, limit: number): { ids: string[]; floor: string } => {
+  const { store } = context
+  const where: string[] = ['deleted_at IS NULL']
+  const values: SqlValue[] = []
+  const ask = (condition: string, value: SqlValue): void => {
+    where.push(condition)
+    values.push(value)
+  }
+  if (task !== null) ask('task = ?', task)
+  if (state !== null) where.push(`state ${named(innerOf(state))}`)
+  const conditions = where.join(' AND ')
+  const all = (query: string, ...more: SqlValue[]): string[] => store.all<{ id: string }>(query, ...more).map(({ id }) => id)
+  const below = before ?? TOP
+  const answer = (ids: string[]): { ids: string[]; floor: string } => ({ ids, floor: ids.length < limit ? '' : (ids.at(-1) ?? '') })
+  if (alias !== null)
+    return answer(
+      all(`SELECT id FROM jobs WHERE alias = ? AND id < ? AND ${conditions} ORDER BY id DESC LIMIT ?`, alias, below, ...values, limit),
+    )
+  const rare = state === null ? null : rareIds(context, state)
+  if (rare)
+    return answer(
+      all(
+        `SELECT id FROM jobs WHERE id IN (SELECT value FROM json_each(?)) AND id < ? AND ${conditions} ORDER BY id DESC LIMIT ?`,
+        JSON.stringify(rare),
+        below,
+        ...values,
+        limit,
+      ),
+    )
+  const ids = all(
+    `SELECT id FROM (SELECT id, deleted_at, task, state FROM jobs WHERE id < ? ORDER BY id DESC LIMIT ?) WHERE ${conditions} LIMIT ?`,
+    below,
+    LIST_SCAN_ROWS,
+    ...values,
+    limit,
+  )
+  if (ids.length >= limit) return answer(ids)
+  const [floor = ''] = all('SELECT id FROM jobs WHERE id < ? ORDER BY id DESC LIMIT 1 OFFSET ?', below, LIST_SCAN_ROWS - 1)
+  return { ids, floor }
+}
+
+/** Jobs of the database, newest first, keyset by id; deleted ones are not listed. Looks at a bounded number of rows. */
+export const listJobs = (context: LedgerContext, query: ListQuery): Listed => {
+  const limit = Math.min(Math.max(1, query.limit), MAX_PAGE)
+  const { ids, floor } = idsOf(context, query, limit + 1)
+  // Sizes first: arguments may have a megabyte a job, and a page must fit into memory and into one answer.
+  const sizes = context.store.all<{ id: string; size: number }>(
+    'SELECT id, length(args) AS size FROM jobs WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id DESC',
+    JSON.stringify(ids),
+  )
+  const taken = sizes.slice(0, Math.min(limit, fitting(sizes))).map(({ id }) => id)
+  const rows = context.store.all<JobRow>(
+    'SELECT * FROM jobs WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id DESC',
+    JSON.stringify(taken),
+  )
+  const cut = taken.length < ids.length ? (taken.at(-1) ?? '') : floor
+  return { rows, next: cut === '' ? null : cut }
+}
+
+const matches = (row: JobRow, { alias, task, state }: ListQuery): boolean =>
+  row.deleted_at === null &&
+  (alias === null || row.alias === alias) &&
+  (task === null || row.task === task) &&
+  (state === null || SHOWN[row.state] === state)
+
+/**
+ * The database's jobs and those that have moved, in one order. Opens a bounded number of pages, and only those that may hold
+ * what is asked for; a job that is in both (it came back) counts as it is in the database.
+ */
+export const listEverywhere = async (
+  context: LedgerContext,
+  query: ListQuery,
+  open: (page: PageRow) => Promise<readonly MovedJob[]>,
+): Promise<Listed> => {
+  const { store } = context
+  const limit = Math.min(Math.max(1, query.limit), MAX_PAGE)
+  const here = listJobs(context, query)
+  const words = wordsOf(query)
+  const below = query.before ?? TOP
+  const found: JobRow[] = []
+  let floor = here.next ?? ''
+  let opened = 0
+  let looked = 0
+  // Pages do not overlap: above the one in whose range the list goes on, all are newer.
+  let top = pageAt(context, below)?.last ?? TOP
+  for (let bound = '<='; found.length <= limit; bound = '<') {
+    const [page] = store.all<PageRow>(`SELECT * FROM pages WHERE last ${bound} ? AND last >= ? ORDER BY last DESC LIMIT 1`, top, floor)
+    if (!page) break
+    top = page.last
+    if (page.first >= below) continue
+    if (opened >= LIST_PAGES_OPENED || looked >= LIST_PAGES_LOOKED_AT) {
+      // What lies above this page is complete, and the next request begins with it.
+      floor = above(page.last)
+      break
+    }
+    looked++
+    if (!mayMatch(page, words)) continue
+    opened++
+    const rows = (await open(page)).map(({ row }) => row).filter((row) => row.id < below && row.id >= floor && matches(row, query))
+    const back = new Set(
+      store
+        .all<{ id: string }>('SELECT id FROM jobs WHERE id IN (SELECT value FROM json_each(?))', JSON.stringify(rows.map(({ id }) => id)))
+        .map(({ id }) => id),
+    )
+    found.push(...rows.filter(({ id }) => !back.has(id)))
+  }
+  const rows = [...here.rows, ...found].filter(({ id }) => id >= floor).sort((one, other) => (one.id < other.id ? 1 : -1))
+  const more = rows.length > limit
+  const taken = more ? rows.slice(0, limit) : rows
+  const next = more ? (taken.at(-1)?.id ?? '') : floor
+  return { rows: taken, next: next === '' ? null : next }
+}
