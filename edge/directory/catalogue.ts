@@ -4,6 +4,7 @@ import { AnnouncedTask, type TaskInfo } from '../contract/tasks.ts'
 import { matchesAny } from '../identity/patterns.ts'
 import { first, type Store } from '../storage/store.ts'
 import { nodeRow, SERVES } from './nodes.ts'
+import { noteSchedules } from './schedules.ts'
 
 /** More tasks than this of one node are refused. */
 export const MAX_TASKS_PER_NODE = 5_000
@@ -66,6 +67,7 @@ export const announce = (store: Store, now: number, announcement: Announcement):
     if (announcement.last) {
       store.run('DELETE FROM announcements WHERE node = ? AND generation < ?', announcement.node, generation)
       store.run('DELETE FROM definitions WHERE NOT EXISTS (SELECT 1 FROM announcements WHERE definition = definitions.id)')
+      noteSchedules(store, now, announcement.tenants)
     }
     return { accepted: announcement.tasks.length - refused.length, refused }
   })

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { NodeId, PoolName, SessionId, TenantId } from '../contract/ids.ts'
 import { first, type Store } from '../storage/store.ts'
+import { noteSchedules } from './schedules.ts'
 
 /** A node that is connected. `tenants` are those of its token: names, or `*`. */
 export interface NodeSeen {
@@ -29,6 +30,9 @@ export const SERVES = "EXISTS (SELECT 1 FROM json_each(n.tenants) WHERE value = 
 
 /** Enrols a node or renews it. The session named last is the current one: a new session ends the old one at once. */
 export const nodeSeen = (store: Store, now: number, seen: NodeSeen): void => {
+  const before = first<{ tenants: string }>(store, 'SELECT tenants FROM nodes WHERE node = ?', seen.node)?.tenants
+  // A tenant that the node's new token does not name loses the schedules of its files.
+  if (before !== undefined && before !== JSON.stringify(seen.tenants)) noteSchedules(store, now, JSON.parse(before) as string[])
   store.run(
     `INSERT INTO nodes (node, session, pool, tenants, slots, engines, labels, online, generation, last_seen_at) VALUES (?, ?, ?, ?, ?, ?, ?, 1, 0, ?)
      ON CONFLICT (node) DO UPDATE SET session = excluded.session, pool = excluded.pool, tenants = excluded.tenants, slots = excluded.slots,

@@ -1,4 +1,5 @@
 import { DurableObject } from 'cloudflare:workers'
+import { stub } from '../addressing.ts'
 import type { NodeId, PoolName, SessionId, TaskName, TenantId } from '../contract/ids.ts'
 import type { Env } from '../env.ts'
 import { type IssuerConfig, parseIssuers } from '../identity/issuers.ts'
@@ -10,6 +11,7 @@ import { nextDue } from '../storage/timers.ts'
 import { type Announced, type Announcement, announce, type CataloguedTask, task, tasks } from './catalogue.ts'
 import { storedKeys } from './keys.ts'
 import { hasPool, type NodeInfo, type NodeSeen, nodeGone, nodeSeen, nodes } from './nodes.ts'
+import { dueTenants, fileSchedules, mustTell, tellLater, told } from './schedules.ts'
 import { MIGRATIONS } from './schema.ts'
 import { armTimers, runTimers } from './sweep.ts'
 import { type Lists, lists, type Memory, mapTenant, remember, type TenantQuestion, tenantOf } from './tenants.ts'
@@ -58,7 +60,9 @@ export class DirectoryObject extends DurableObject<Env> {
   }
 
   announce(announcement: Announcement): Announced {
-    return announce(this.#store, Date.now(), announcement)
+    const announced = announce(this.#store, Date.now(), announcement)
+    if (announcement.last) this.ctx.waitUntil(this.sweep())
+    return announced
   }
 
   tasks(tenant: TenantId): CataloguedTask[] {
@@ -95,7 +99,25 @@ export class DirectoryObject extends DurableObject<Env> {
 
   async sweep(): Promise<void> {
     runTimers(this.#store, Date.now())
+    await Promise.all(dueTenants(this.#store, Date.now()).map((tenant) => this.#tellSchedules(tenant)))
     await this.#arm()
+  }
+
+  /** A ledger that cannot be reached is told again by the timer. */
+  async #tellSchedules(tenant: TenantId): Promise<void> {
+    const list = fileSchedules(this.#store, tenant)
+    const due = tellLater(this.#store, Date.now(), tenant)
+    try {
+      if (mustTell(this.#store, tenant, list)) {
+        remember(this.#store, Date.now(), { ledger: tenant })
+        const { left } = await stub(this.env.LEDGER, tenant, this.env).syncFileSchedules(list)
+        if (left.length > 0)
+          console.warn(`schedules of ${left.length} tasks of ${tenant} are beyond its limits: ${left.slice(0, 5).join(', ')}`)
+      }
+      told(this.#store, tenant, due)
+    } catch (reason) {
+      console.warn(`the ledger of ${tenant} did not take its files' schedules; it is told again: ${String(reason)}`)
+    }
   }
 
   override async alarm(): Promise<void> {

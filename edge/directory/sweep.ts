@@ -1,12 +1,14 @@
 import type { Store } from '../storage/store.ts'
-import { clearTimer, dueTimers, setTimer } from '../storage/timers.ts'
+import { dueTimers, setTimer } from '../storage/timers.ts'
+import { noteSchedules } from './schedules.ts'
 
 /** A node that was not seen for this long is forgotten, and with it the tasks that only it had. */
 export const FORGET_NODE_SECONDS = 30 * 24 * 3600
 export const PRUNE_EVERY_SECONDS = 24 * 3600
 const MAX_NODES_PER_SWEEP = 100
 
-type TimerKind = 'prune'
+/** `schedules` of a tenant are told by the object, which can reach its ledger. */
+type TimerKind = 'prune' | 'schedules'
 
 /** Runs what is due; bounded work, harmless when repeated. */
 export const runTimers = (store: Store, now: number): void =>
@@ -15,7 +17,7 @@ export const runTimers = (store: Store, now: number): void =>
       if (timer.kind === 'prune') {
         prune(store, now)
         setTimer(store, 'prune', '', now + PRUNE_EVERY_SECONDS * 1_000)
-      } else clearTimer(store, timer.kind, timer.ref)
+      }
     }
   })
 
@@ -25,12 +27,13 @@ export const armTimers = (store: Store, now: number): void => {
 }
 
 const prune = (store: Store, now: number): void => {
-  const forgotten = store.all<{ node: string }>(
-    'SELECT node FROM nodes WHERE online = 0 AND last_seen_at < ? ORDER BY last_seen_at LIMIT ?',
+  const forgotten = store.all<{ node: string; tenants: string }>(
+    'SELECT node, tenants FROM nodes WHERE online = 0 AND last_seen_at < ? ORDER BY last_seen_at LIMIT ?',
     now - FORGET_NODE_SECONDS * 1_000,
     MAX_NODES_PER_SWEEP,
   )
-  for (const { node } of forgotten) {
+  for (const { node, tenants } of forgotten) {
+    noteSchedules(store, now, JSON.parse(tenants) as string[])
     store.run('DELETE FROM announcements WHERE node = ?', node)
     store.run('DELETE FROM nodes WHERE node = ?', node)
   }

@@ -108,9 +108,8 @@ export const retry = (context: LedgerContext, id: string, wanted: Submission, li
 
 const notRetryable = (row: JobRow): string | null => {
   if (row.state === 'succeeded') return `The job ${row.id} has succeeded: there is nothing to run again. Submit a new job for a new result.`
-  if (row.state === 'cancelled' || row.state === 'carrying')
-    return `The job ${row.id} was cancelled by its owner: submit a new one to run it.`
-  if (row.state !== 'failed') return `The job ${row.id} has not ended: it is tried again by itself while tries are left.`
+  if (row.state !== 'failed' && row.state !== 'cancelled')
+    return `The job ${row.id} has not ended: it is tried again by itself while tries are left.`
   if (row.retried_as !== null) return `The job ${row.id} was run again already, as ${row.retried_as}.`
   if (row.grp !== null)
     return `The job ${row.id} is a step of group ${row.grp}: POST /v1/groups/${row.grp}/retry runs what failed in it again.`
