@@ -19,6 +19,10 @@ export const MAX_LIVE_JOBS = 200_000
 export const MAX_KEPT_BYTES = 4 * 1024
 /** Groups of one tenant that have not ended; beyond it a submit is refused with 429. */
 export const MAX_LIVE_GROUPS = 10_000
+/** Groups that have ended stay for so long, and no more than this of them, with so many bytes of steps and events. */
+export const GROUP_DAYS = 90
+export const MAX_KEPT_GROUPS = 20_000
+export const MAX_GROUP_BYTES = 1024 * 1024 * 1024
 /** Groups of a page of a list, and steps of all of them together (beyond the first): about 300 bytes each. */
 export const MAX_GROUP_PAGE = 100
 export const MAX_GROUP_PAGE_STEPS = 2_000

@@ -51,10 +51,11 @@ export const LEDGER_VERSION_2 = [
   `CREATE TABLE groups (
     id TEXT NOT NULL PRIMARY KEY, alias TEXT, request TEXT NOT NULL, state TEXT NOT NULL, stop TEXT, seq INTEGER NOT NULL,
     created_at INTEGER NOT NULL, finished_at INTEGER, deadline_at INTEGER, deadline_seconds INTEGER, error_code TEXT, error_message TEXT,
-    retried_from TEXT, retried_as TEXT, deleted_at INTEGER
+    retried_from TEXT, retried_as TEXT, bytes INTEGER NOT NULL DEFAULT 0, deleted_at INTEGER
   ) WITHOUT ROWID`,
   'CREATE INDEX groups_alias ON groups (alias, id) WHERE alias IS NOT NULL',
   'CREATE INDEX groups_live ON groups (id) WHERE finished_at IS NULL',
+  'CREATE INDEX groups_ended ON groups (finished_at, id) WHERE finished_at IS NOT NULL',
   `CREATE TABLE steps (
     grp TEXT NOT NULL, name TEXT NOT NULL, plan TEXT NOT NULL, phase TEXT NOT NULL, state TEXT NOT NULL, outcome TEXT, published TEXT,
     stopping INTEGER NOT NULL, carried TEXT, job TEXT, decided_by TEXT, deadline_at INTEGER, error_code TEXT, error_message TEXT,

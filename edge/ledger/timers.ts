@@ -3,6 +3,7 @@ import { commit, type LedgerContext, moveOneTimer } from './context.ts'
 import { expireJob } from './expire.ts'
 import { cancelOverdue } from './finish.ts'
 import { approvalDue, groupDue } from './groups/persons.ts'
+import { forgetGroups } from './groups/retention.ts'
 import { carryDue } from './groups/sync.ts'
 import { repeatLane } from './lanes.ts'
 import { noteLateness } from './lateness.ts'
@@ -14,7 +15,8 @@ import { type CurrentTasks, scheduleDue } from './scheduled.ts'
 /** `lane` an unacknowledged announcement; `offers` the oldest open offer; `due` a back-off or an `eta`; `session` a silent node;
  *  `cancel` a node that owes an answer; `outbox` results not handed over; `keys` old idempotency keys; `purge` objects to delete;
  *  `expire` the end of a job's `ttl`; `schedule` a schedule's next run; `group` a group's deadline; `approval` a decision's;
- *  `carry` values of a first row that are to be read from object storage; `housekeeping` jobs that are to move, old events. */
+ *  `carry` values of a first row that are to be read from object storage; `housekeeping` jobs that are to move, old events;
+ *  `groups` ended groups to forget. */
 export const LEDGER_TIMERS = [
   'lane',
   'offers',
@@ -30,6 +32,7 @@ export const LEDGER_TIMERS = [
   'approval',
   'carry',
   'housekeeping',
+  'groups',
 ] as const
 export type LedgerTimer = (typeof LEDGER_TIMERS)[number]
 
@@ -69,6 +72,7 @@ const FIRE: Record<LedgerTimer, (context: LedgerContext, ref: string, due: numbe
   group: groupDue,
   approval: approvalDue,
   carry: carryDue,
+  groups: forgetGroups,
 }
 
 /** Handles what is due, bounded and in one transaction. Harmless when called too often. `current`: tasks of schedules that are due. */

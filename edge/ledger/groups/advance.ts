@@ -10,6 +10,7 @@ import { laneCount, laneReady } from '../lanes.ts'
 import { MAX_LANES } from '../limits.ts'
 import { SHOWN } from '../states.ts'
 import { type Action, decide, type GroupView, type SkipReason, type StepView } from './decide.ts'
+import { expectForgetting } from './retention.ts'
 import {
   addGroupEvent,
   carriedBy,
@@ -136,6 +137,7 @@ const enter = (context: LedgerContext, group: LoadedGroup, state: GroupState): v
     ...(state === 'compensating' ? {} : { finished_at: context.now() }),
   })
   clearTimer(context.store, 'group', group.row.id)
+  if (state !== 'compensating') expectForgetting(context)
   addGroupEvent(context, group.row, { type: 'group', state, ...(error ? { error } : {}) })
 }
 

@@ -188,7 +188,7 @@ describe('a group', () => {
     expect(answer).toMatchObject({ ok: false, code: 'too_many_jobs' })
     bench.context.store.run(
       `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000)
-       INSERT INTO groups (id, request, state, seq, created_at) SELECT 'g' || i, '', 'running', 1, 0 FROM n`,
+       INSERT INTO groups (id, request, state, seq, created_at, bytes) SELECT 'g' || i, '', 'running', 1, 0, 0 FROM n`,
     )
     expect(codeOf(submit(bench, DIAMOND))).toBe('limit_reached')
   })

@@ -23,6 +23,8 @@ export interface GroupRow {
   error_message: string | null
   retried_from: string | null
   retried_as: string | null
+  /** Of its steps' plans, about. */
+  bytes: number
   deleted_at: number | null
 }
 

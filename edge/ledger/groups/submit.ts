@@ -32,6 +32,9 @@ export interface GroupSubmission {
 
 export type GroupSubmitted = { ok: true; id: GroupId; created: boolean; jobs: number } | ({ ok: false } & Fault)
 
+/** A step's row beside its plan, about. */
+const STEP_BYTES = 300
+
 /** The newest group of an alias, deleted ones left out. */
 export const groupOfAlias = (context: LedgerContext, alias: string): GroupRow | undefined =>
   first<GroupRow>(context.store, 'SELECT * FROM groups WHERE alias = ? AND deleted_at IS NULL ORDER BY id DESC LIMIT 1', alias)
@@ -158,6 +161,7 @@ export const submitGroup = (context: LedgerContext, wanted: GroupSubmission, liv
     error_message: null,
     retried_from: old?.id ?? null,
     retried_as: null,
+    bytes: wanted.steps.reduce((bytes, { plan }) => bytes + JSON.stringify(plan).length + STEP_BYTES, 0),
     deleted_at: null,
   }
   insertRow(context, 'groups', row)
