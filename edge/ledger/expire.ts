@@ -1,21 +1,22 @@
 import { clearTimer, setTimer } from '../storage/timers.ts'
 import type { LedgerContext } from './context.ts'
 import { findJob, move } from './jobs.ts'
-import { REPEAT_LAST_MS } from './limits.ts'
 
 /**
  * A job's `ttl` is over: it fails with `expired`, unless it has begun. Once begun it may be lost and wait to be tried again:
- * that is no waiting for its turn. A node that has taken it and not begun may still give it back, so it is looked at again.
+ * that is no waiting for its turn. One that a node has taken waits there for a slot, and expires too: the node's word that it
+ * begins comes too late.
  */
 export const expireJob = (context: LedgerContext, id: string): void => {
   const now = context.now()
   const row = findJob(context, id)
-  if (!row || row.finished_at !== null || row.expires_at === null || row.started_at !== null) {
+  // One that is being cancelled ends by that.
+  if (!row || row.finished_at !== null || row.expires_at === null || row.started_at !== null || row.cancel_at !== null) {
     clearTimer(context.store, 'expire', id)
     return
   }
-  if (row.expires_at > now || row.state === 'leased') {
-    setTimer(context.store, 'expire', id, Math.max(row.expires_at, now + (row.state === 'leased' ? REPEAT_LAST_MS : 0)))
+  if (row.expires_at > now) {
+    setTimer(context.store, 'expire', id, row.expires_at)
     return
   }
   const waited = Math.round((now - Math.max(row.created_at, row.eta ?? 0)) / 1000)

@@ -179,6 +179,8 @@ export const JOB_TABLE: Record<InnerState, Record<JobInput, Next>> = {
     cancel: 'ignored',
     stop: to('cancelled'),
     leave: to('carrying'),
+    // It waits on the node now, for a slot of it; the node asks before it begins, and hears that it is too late.
+    expire: to('failed'),
   },
   running: {
     ...steady,

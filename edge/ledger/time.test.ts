@@ -133,15 +133,29 @@ describe('a job with a ttl', () => {
     expect(row(bench, id).state).toBe('waiting')
   })
 
-  it('expires all the same when the node that took it gives it back without having begun', () => {
+  it('is cancelled, not expired, when that was asked for before', () => {
+    const bench = testLedger()
+    const id = take(bench, { ttl_seconds: 3 })
+    hold(bench, false)
+    commit(bench.context, (context) => cancel(context, row(bench, id), 'not wanted'))
+    wait(bench, 3 * SECOND)
+    expect(row(bench, id).state).toBe('leased')
+    wait(bench, 12 * SECOND)
+    expect(row(bench, id).state).toBe('cancelled')
+  })
+
+  it('expires also on a node that has taken it and has no slot for it: what the node wants with it then is fenced', () => {
     const bench = testLedger()
     const id = take(bench, { ttl_seconds: 3 })
     const lease = hold(bench, false)
-    wait(bench, 5 * SECOND)
-    expect(row(bench, id).state).toBe('leased')
-    commit(bench.context, (context) => handBack(context, HOLDER, [{ ...lease, reason: 'drain' }]))
-    wait(bench, 30 * SECOND)
-    expect(row(bench, id)).toMatchObject({ state: 'failed', error_code: 'expired' })
+    wait(bench, 3 * SECOND)
+    expect(row(bench, id)).toMatchObject({ state: 'failed', error_code: 'expired', node: null })
+    expect(commit(bench.context, (context) => start(context, HOLDER, [lease]))).toEqual(['fenced'])
+    expect(commit(bench.context, (context) => handBack(context, HOLDER, [{ ...lease, reason: 'drain' }]))).toEqual(['fenced'])
+    expect(
+      commit(bench.context, (context) => resumeSession(context, HOLDER, [{ tenant: context.tenant, ...lease, running: false }])),
+    ).toMatchObject([lease])
+    expect(row(bench, id)).toMatchObject({ state: 'failed', tries: 0 })
   })
 })
 
