@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { Duration } from './durations.ts'
 import { Alias, CalendarDate, GroupId, Instant, JobId, QueueName, ResultId, ScheduleId, StepName, TaskName } from './ids.ts'
+import { ProblemDocument } from './problems.ts'
 import { Argument } from './tasks.ts'
 
 export const JOB_STATES = ['waiting', 'scheduled', 'leased', 'running', 'succeeded', 'failed', 'cancelled'] as const
@@ -132,5 +133,11 @@ export const BatchBody = z.strictObject({
     .max(MAX_BATCH),
 })
 export type BatchBody = z.infer<typeof BatchBody>
+
+/** In the order of the batch: what was taken, and what is wrong with the rest. */
+export const BatchAnswer = z.object({
+  items: z.array(z.union([z.object({ status: z.int(), job: Job }), z.object({ status: z.int(), problem: ProblemDocument })])),
+})
+export type BatchAnswer = z.infer<typeof BatchAnswer>
 
 export const page = <Item extends z.ZodType>(item: Item) => z.object({ items: z.array(item), next: z.string().nullable() })

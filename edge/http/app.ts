@@ -4,6 +4,7 @@ import { restApp } from '../rest/rest.ts'
 import { restDeps } from '../rest/wire.ts'
 import { handleS3, isS3Path } from '../s3/handler.ts'
 import { serveAsset } from './assets.ts'
+import { batchApp } from './batch.ts'
 import type { AppEnv } from './context.ts'
 import { deadApp } from './dead.ts'
 import { eventsApp } from './events.ts'
@@ -59,6 +60,7 @@ export const app = new Hono<AppEnv>()
   .get('/openapi.json', (c) => c.json(openApiDocument(new URL(c.req.url).origin)))
   .route('/v1/tasks', tasksApp)
   .post('/v1/tasks/:task/jobs', allow('jobs:submit'), (c) => submitHandler(c))
+  .route('/v1/jobs', batchApp)
   .route('/v1/jobs', jobsApp)
   .route('/v1', eventsApp)
   .route('/v1/jobs', resultsApp)

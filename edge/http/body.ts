@@ -7,10 +7,10 @@ import { schemaProblem } from './problem.ts'
 export const MAX_BODY_BYTES = 1024 * 1024
 
 /** The body's text; an absent one is empty. Reads no further than the limit, whatever Content-Length says. */
-const readText = async (c: AppContext): Promise<string> => {
-  const tooLarge = (): Problem => new Problem('body_too_large', `The body is over ${MAX_BODY_BYTES} bytes.`)
+const readText = async (c: AppContext, most: number): Promise<string> => {
+  const tooLarge = (): Problem => new Problem('body_too_large', `The body is over ${most} bytes.`)
   const declared = c.req.header('content-length')
-  if (declared !== undefined && Number(declared) > MAX_BODY_BYTES) throw tooLarge()
+  if (declared !== undefined && Number(declared) > most) throw tooLarge()
   const { body } = c.req.raw
   if (!body) return ''
   // A declared length is the platform's to keep (RFC 9112, section 6.3): read at once, which is much cheaper than in pieces.
@@ -19,7 +19,7 @@ const readText = async (c: AppContext): Promise<string> => {
   let size = 0
   for await (const chunk of body) {
     size += chunk.length
-    if (size > MAX_BODY_BYTES) throw tooLarge()
+    if (size > most) throw tooLarge()
     chunks.push(chunk)
   }
   const whole = new Uint8Array(size)
@@ -39,9 +39,13 @@ const decode = (bytes: Uint8Array): string => {
   }
 }
 
-/** Parses a JSON body by its schema; an empty body counts as `{}`. Throws 400, 413 or 415 problems. */
-export const readBody = async <Schema extends z.ZodType>(c: AppContext, schema: Schema): Promise<z.infer<Schema>> => {
-  const text = await readText(c)
+/** Parses a JSON body of at most `most` bytes by its schema; an empty body counts as `{}`. Throws 400, 413 or 415 problems. */
+export const readBody = async <Schema extends z.ZodType>(
+  c: AppContext,
+  schema: Schema,
+  most = MAX_BODY_BYTES,
+): Promise<z.infer<Schema>> => {
+  const text = await readText(c, most)
   if (text.trim() === '') return parse(schema, {})
   const type = c.req.header('content-type')
   if (type !== undefined && !/^application\/([a-z0-9.-]+\+)?json\b|^application\/x-www-form-urlencoded\b/i.test(type))

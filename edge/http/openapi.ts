@@ -3,7 +3,7 @@ import { Column, ColumnType, WireValue } from '../contract/columns.ts'
 import { DeadJob } from '../contract/dead.ts'
 import { eventPage, JobEvent, ResetEvent } from '../contract/events.ts'
 import { Group, GroupBody, GroupEvent } from '../contract/groups.ts'
-import { Job, page, SubmitBody } from '../contract/jobs.ts'
+import { BatchAnswer, BatchBody, Job, page, SubmitBody } from '../contract/jobs.ts'
 import { LedgerFigures } from '../contract/ledger.ts'
 import { ResultDocument } from '../contract/manifests.ts'
 import { ProblemDocument } from '../contract/problems.ts'
@@ -24,6 +24,8 @@ const COMPONENTS = {
   Task: TaskInfo,
   TaskPage: page(TaskInfo),
   Submit: SubmitBody,
+  Batch: BatchBody,
+  BatchAnswer,
   Job,
   JobPage: page(Job),
   JobEvent,
@@ -135,6 +137,18 @@ export const OPERATIONS: Operation[] = [
     body: 'Submit',
     answers: { 202: { description: 'Taken', schema: 'Job' }, 200: { description: 'Ended while the request waited', schema: 'Job' } },
     problems: [400, 401, 403, 404, 409, 413, 415, 422, 429],
+  },
+  {
+    method: 'post',
+    path: '/v1/jobs/batch',
+    summary: 'Run many tasks: one transaction, an answer for each in order',
+    scope: 'jobs:submit',
+    parameters: [
+      { name: 'Idempotency-Key', in: 'header', schema: text, description: 'For the whole batch: each job has it with its place.' },
+    ],
+    body: 'Batch',
+    answers: { 200: { description: 'A job or a problem for each, with its status', schema: 'BatchAnswer' } },
+    problems: [400, 401, 403, 413, 415],
   },
   {
     method: 'get',

@@ -4,6 +4,7 @@ import type { Job } from '../contract/jobs.ts'
 import { firstRowsOf, type Manifest, type Pack } from '../contract/manifests.ts'
 import { Problem } from '../contract/problems.ts'
 import type { ArchivedResult } from '../ledger/archive.ts'
+import type { ResultAnswer } from '../ledger/job-desk.ts'
 import type { AppContext } from './context.ts'
 import { foundOr, ledgerOf, notFound } from './jobs.ts'
 
@@ -17,6 +18,8 @@ export interface LoadedResult {
   parquet: Uint8Array | null
   pack: Pack | null
 }
+
+type Found = { found: 'no' | 'gone' } | ({ found: 'yes' } & ResultAnswer)
 
 /** Throws the problem that fits a job whose result cannot be had. */
 const refuse = (job: Job): never => {
@@ -32,8 +35,12 @@ const refuse = (job: Job): never => {
 }
 
 /** Reads manifest and small rows from the ledger, or from the object they were archived in. */
-export const loadResult = async (c: AppContext, id: JobId): Promise<LoadedResult> => {
-  const answer = await ledgerOf(c).result(id)
+export const loadResult = async (c: AppContext, id: JobId): Promise<LoadedResult> => load(c, id, await ledgerOf(c).result(id))
+
+/** The result that a job wrote, as long as any job points to it: others may share it. */
+export const loadWritten = async (c: AppContext, writer: JobId): Promise<LoadedResult> => load(c, writer, await ledgerOf(c).written(writer))
+
+const load = async (c: AppContext, id: JobId, answer: Found): Promise<LoadedResult> => {
   foundOr(answer.found, id)
   if (answer.found !== 'yes') throw notFound(id)
   const { job, pack } = answer

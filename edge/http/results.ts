@@ -1,6 +1,6 @@
 import { Hono } from 'hono'
 import { typeName } from '../contract/columns.ts'
-import { type JobId, type ResultId, resultOf } from '../contract/ids.ts'
+import type { JobId } from '../contract/ids.ts'
 import { derivedKey, packKey } from '../contract/keys.ts'
 import type { ResultDocument } from '../contract/manifests.ts'
 import { Problem } from '../contract/problems.ts'
@@ -83,9 +83,8 @@ const describe = ({ manifest }: LoadedResult): { name: string; type: string }[] 
 
 const pack = async (c: AppContext, id: JobId): Promise<Response> => {
   const loaded = await loadResult(c, id)
-  const result: ResultId = resultOf(id)
   const served = { type: 'application/vnd.duckdb', disposition: attachment(nameOf(loaded, 'duckdb')) }
-  const response = loaded.pack ? await serveObject(c, packKey(personOf(c).tenant, result), served) : null
+  const response = loaded.pack ? await serveObject(c, packKey(personOf(c).tenant, loaded.manifest.result), served) : null
   if (!response) throw new Problem('not_found', `The result of ${id} has no pack (yet). Its Parquet is at ${base(id)}/result.parquet.`)
   return response
 }

@@ -14,7 +14,7 @@ import { allow } from './guard.ts'
 import { attachment } from './headers.ts'
 import { foundOr, jobIdOf, ledgerOf } from './jobs.ts'
 import { serveBytes, serveObject } from './objects.ts'
-import { type LoadedResult, loadResult, reportColumns } from './result-source.ts'
+import { type LoadedResult, loadResult, loadWritten, reportColumns } from './result-source.ts'
 import { sliceOnNode } from './slice-nodes.ts'
 
 const TYPES = { csv: 'text/csv; charset=utf-8', json: 'application/json' } as const
@@ -88,7 +88,7 @@ const getSlice = async (c: AppContext): Promise<Response> => {
     if ((await ledgerOf(c).job(job)).found === 'gone') foundOr('gone', job)
     throw unknown()
   }
-  return answer(c, await loadResult(c, jobOf(result.data)), NormalSlice.parse(JSON.parse(query)), hash.data)
+  return answer(c, await loadWritten(c, jobOf(result.data)), NormalSlice.parse(JSON.parse(query)), hash.data)
 }
 
 export const slicesApp = new Hono<AppEnv>().post('/:id/slice', allow('results:read'), (c) => postSlice(c, jobIdOf(c)))

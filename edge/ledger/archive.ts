@@ -4,6 +4,7 @@ import { commit, type LedgerContext } from './context.ts'
 import { findJob, updateJob } from './jobs.ts'
 import { MAX_KEPT_BYTES } from './limits.ts'
 import { findResult } from './read.ts'
+import { isUnwanted } from './remove.ts'
 
 /** What an archived result's object holds: the manifest as it was signed, and a small result's rows. */
 export interface ArchivedResult {
@@ -45,7 +46,7 @@ export const archiveResult = async (context: LedgerContext, bucket: R2Bucket, jo
   await bucket.put(key, JSON.stringify(archived), { httpMetadata: { contentType: 'application/json' } })
   // Deleted meanwhile: its objects were purged perhaps before this one was there.
   const now = findJob(context, job)
-  if (now?.deleted_at !== null) return bucket.delete(key)
+  if (!now || isUnwanted(context, now)) return bucket.delete(key)
   commit(context, (inner) => {
     inner.store.run('UPDATE results SET manifest = NULL, inline_rows = NULL, inline_parquet = NULL, archived = ? WHERE job = ?', key, job)
     if (heavy) updateJob(inner, now, { args: ARGS_ARCHIVED })

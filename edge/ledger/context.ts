@@ -35,7 +35,7 @@ export interface LedgerContext {
   /** Numbers of the tenant's stream. */
   numbers: EventNumbers
   emit(effect: LedgerEffect): void
-  /** The last thing in every transaction: what follows from the changes to jobs that `memory.touched` names. */
+  /** The last thing in every transaction: what follows from the changes that `memory` has noted. */
   settle(inner: LedgerContext): void
 }
 

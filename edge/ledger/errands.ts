@@ -4,10 +4,11 @@ import type { Lease } from '../contract/node.ts'
 import type { Env } from '../env.ts'
 import { clearTimer } from '../storage/timers.ts'
 import { archiveResult, purgeResult } from './archive.ts'
-import { cancelSent } from './finish.ts'
+import { cancelSent } from './cancel.ts'
 import { type Desk, fetchCarried } from './groups/desk.ts'
 import { findJob } from './jobs.ts'
 import { laneAcknowledged, laneUnheard } from './lanes.ts'
+import { isUnwanted } from './remove.ts'
 
 /** What a ledger does outside after a commit: none of it throws, and what fails is repeated by a timer. */
 export class Errands {
@@ -43,14 +44,14 @@ export class Errands {
     const row = findJob(this.#desk.context, job)
     if (!row) return
     try {
-      if (row.deleted_at !== null) {
+      if (isUnwanted(this.#desk.context, row)) {
         await purgeResult(this.#desk.context, this.#env.RESULTS, job)
         clearTimer(this.#desk.context.store, 'purge', job)
         return
       }
       await archiveResult(this.#desk.context, this.#env.RESULTS, job)
       // A deletion that came meanwhile has a timer of its own under this name: it stays.
-      if (findJob(this.#desk.context, job)?.deleted_at === null) clearTimer(this.#desk.context.store, 'purge', job)
+      if (!isUnwanted(this.#desk.context, row)) clearTimer(this.#desk.context.store, 'purge', job)
     } catch (reason) {
       console.warn(`result of ${job} was not moved; it is tried again: ${String(reason)}`)
     }

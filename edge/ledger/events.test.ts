@@ -4,7 +4,7 @@ import { type JobId, QueueName, TaskName } from '../contract/ids.ts'
 import { commit } from './context.ts'
 import { findGroupRow, groupBacklog, isOver, jobBacklog, resetFor, tenantPage } from './events.ts'
 import { complete, fail } from './finish.ts'
-import { completion, HOLDER, request, submission, testLedger } from './fixture.ts'
+import { completion, HOLDER, nodeTask, request, submission, testLedger } from './fixture.ts'
 import { addEvent, findJob, type JobRow } from './jobs.ts'
 import { accept, offer } from './leases.ts'
 import { PACK_SECONDS, STREAM_SCAN_ROWS } from './limits.ts'
@@ -28,7 +28,7 @@ const rowOf = (bench: Bench, id: string): JobRow => {
 }
 const begin = (bench: Bench): { job: JobId; attempt: number } => {
   const [offered] = commit(bench.context, (context) =>
-    offer(context, request(HOLDER, 1, { daily: 'a'.repeat(64), other: 'b'.repeat(64) })),
+    offer(context, request(HOLDER, 1, { daily: nodeTask('a'), other: nodeTask('b') })),
   ).offers
   if (!offered) throw new Error('nothing was offered')
   const { job, attempt } = offered

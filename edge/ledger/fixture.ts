@@ -3,6 +3,7 @@ import { Family, type JobId, NodeId, PoolName, QueueName, SessionId, TaskName, T
 import type { NodeManifest } from '../contract/manifests.ts'
 import { migrate } from '../storage/migrate.ts'
 import { nodeStore } from '../storage/node-store.ts'
+import type { NodeTask } from './binding.ts'
 import type { LedgerContext, LedgerEffect } from './context.ts'
 import type { Completion } from './finish.ts'
 import { jobIds } from './ids.ts'
@@ -65,7 +66,10 @@ export const submission = (change: Partial<Submission> = {}): Submission => ({
   ...change,
 })
 
-export const request = (holder: Holder, want = 10, tasks: Record<string, string> = { daily: 'a'.repeat(64) }): OfferRequest => ({
+/** A node's definition of a task. */
+export const nodeTask = (digit: string): NodeTask => ({ hash: digit.repeat(64), signature: 'p.c', since: 0 })
+
+export const request = (holder: Holder, want = 10, tasks: OfferRequest['tasks'] = { daily: nodeTask('a') }): OfferRequest => ({
   ...holder,
   pool: POOL,
   queue: QUEUE,

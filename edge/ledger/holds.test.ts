@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
+import { cancel } from './cancel.ts'
 import { commit } from './context.ts'
-import { cancel } from './finish.ts'
 import { HOLDER, OTHER, request, submission, testLedger } from './fixture.ts'
 import { findJob } from './jobs.ts'
 import { accept, endSession, holds, offer } from './leases.ts'

@@ -2,10 +2,11 @@ import { beforeEach, expect, it, vi } from 'vitest'
 import { Alias, type JobId, TaskName } from '../contract/ids.ts'
 import type { Env } from '../env.ts'
 import { clearTimer } from '../storage/timers.ts'
+import { cancel } from './cancel.ts'
 import { commit } from './context.ts'
 import { tenantPage } from './events.ts'
-import { cancel, complete, fail } from './finish.ts'
-import { completion, HOLDER, request, submission, testLedger } from './fixture.ts'
+import { complete, fail } from './finish.ts'
+import { completion, HOLDER, nodeTask, request, submission, testLedger } from './fixture.ts'
 import { Housekeeper } from './housekeeper.ts'
 import { movable, trimEvents } from './housekeeping.ts'
 import { JobDesk } from './job-desk.ts'
@@ -68,7 +69,7 @@ const bench = () => {
       commit(context, (inner) => cancel(inner, rowOf(id), 'no'))
       return id
     }
-    const tasks = { daily: 'a'.repeat(64), other: 'b'.repeat(64) }
+    const tasks = { daily: nodeTask('a'), other: nodeTask('b') }
     const [lease] = commit(context, (inner) => offer(inner, request(HOLDER, 1, tasks))).offers
     if (!lease) throw new Error('nothing was offered')
     const { job, attempt } = lease

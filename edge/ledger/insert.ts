@@ -3,6 +3,7 @@ import { setTimer } from '../storage/timers.ts'
 import type { LedgerContext } from './context.ts'
 import { type JobRow, writeEvent } from './jobs.ts'
 import { laneReady } from './lanes.ts'
+import { isEnded } from './states.ts'
 import type { Submission } from './submit.ts'
 
 /** What a row has where nobody says otherwise: the table's own defaults. */
@@ -77,7 +78,6 @@ export const insertJob = (context: LedgerContext, wanted: Submission, change: Pa
   if (wanted.tags && wanted.tags.length > 0) asked.tags = JSON.stringify(wanted.tags)
   if (wanted.submitted_hash != null) asked.submitted_hash = wanted.submitted_hash
   if (wanted.signature != null) asked.signature = wanted.signature
-  if (wanted.sameness != null) asked.sameness = wanted.sameness
   if (wanted.schedule != null) asked.schedule = wanted.schedule
   if (wanted.ttl_seconds != null) asked.expires_at = (later ? eta : now) + wanted.ttl_seconds * 1000
   const written = {
@@ -107,6 +107,7 @@ export const insertJob = (context: LedgerContext, wanted: Submission, change: Pa
   writeEvent(context, row, 1, 'state', row.state, {})
   if (row.expires_at !== null && row.finished_at === null) setTimer(context.store, 'expire', row.id, row.expires_at)
   if (row.state === 'scheduled' && row.due_at !== null) setTimer(context.store, 'due', row.id, row.due_at)
+  if (isEnded(row.state)) context.memory.ended.add(row.id)
   if (row.state === 'waiting') laneReady(context, row.pool, row.queue)
   return row
 }

@@ -2,14 +2,15 @@ import type { JobId, ResultId, SliceHash } from '../contract/ids.ts'
 import { jobOf } from '../contract/ids.ts'
 import type { Job } from '../contract/jobs.ts'
 import { ARGS_ARCHIVED, argsOf } from './archive.ts'
+import { type CancelAnswer, cancel } from './cancel.ts'
+import { pointers, writerOf } from './coalesce.ts'
 import type { LedgerContext } from './context.ts'
-import { type CancelAnswer, cancel } from './finish.ts'
 import { recall } from './housekeeping.ts'
 import { findJob, type JobRow, updateJob } from './jobs.ts'
 import type { ListQuery } from './listing.ts'
 import type { MovedJobs } from './moved.ts'
-import { remove } from './publication.ts'
 import { findResult, type Liveness, lookUp, type ResultRow, showJob } from './read.ts'
+import { remove } from './remove.ts'
 import { sliceQuery } from './slices.ts'
 
 export type Missing = { found: 'no' | 'gone' }
@@ -110,9 +111,17 @@ export class JobDesk {
 
   async result(id: string): Promise<Missing | ({ found: 'yes' } & ResultAnswer)> {
     const found = await this.#find(id)
-    if (found.found !== 'yes') return found
-    const { row } = found
-    const kept = await this.#result(row.coalesced_with ?? row.reused_from ?? row.id)
+    return found.found === 'yes' ? this.#resultOf(found.row) : found
+  }
+
+  /** The result that a job wrote, for as long as any job points to it: the writer may be deleted or cancelled. */
+  written(writer: JobId): Promise<Missing | ({ found: 'yes' } & ResultAnswer)> {
+    const [pointer] = pointers(this.#deps.context, writer)
+    return this.result(pointer?.id ?? writer)
+  }
+
+  async #resultOf(row: JobRow): Promise<{ found: 'yes' } & ResultAnswer> {
+    const kept = row.state === 'succeeded' ? await this.#result(writerOf(row)) : undefined
     return {
       found: 'yes',
       job: showJob(row),

@@ -4,7 +4,7 @@ import { isTerminal, type JobState } from '../contract/jobs.ts'
 import { first, type SqlValue } from '../storage/store.ts'
 import { clearTimer } from '../storage/timers.ts'
 import type { LedgerContext } from './context.ts'
-import { type InnerState, JOB_TABLE, type JobInput, SHOWN, type Verdict } from './states.ts'
+import { type InnerState, isEnded, JOB_TABLE, type JobInput, SHOWN, type Verdict } from './states.ts'
 
 /** A row of `jobs`. */
 export interface JobRow {
@@ -191,6 +191,7 @@ export const moves = (context: LedgerContext, row: JobRow, steps: Step[]): 'move
   if (change.state !== undefined) {
     forgetTimers(context, row, state)
     updateJob(context, row, change)
+    if (isEnded(state)) context.memory.ended.add(row.id)
   }
   for (const event of events) writeEvent(context, row, event.seq, 'state', event.state, event.body)
   return verdict

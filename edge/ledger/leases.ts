@@ -2,6 +2,8 @@ import type { JobId, NodeId, PoolName, QueueName, SessionId } from '../contract/
 import type { Failure, Lease } from '../contract/node.ts'
 import { first } from '../storage/store.ts'
 import { clearTimer, setTimer } from '../storage/timers.ts'
+import { bind, type NodeTask } from './binding.ts'
+import { isAbandoned, noteCancelled } from './coalesce.ts'
 import { type LedgerContext, moveOneTimer, setOneTimer } from './context.ts'
 import { adopt, findJob, findJobs, isHolder, type JobRow, move, moves, type Step } from './jobs.ts'
 import { isEmptyLane, laneDrained, laneReady, laneUnsuited } from './lanes.ts'
@@ -34,8 +36,8 @@ export interface OfferedJob {
 export interface OfferRequest extends Holder {
   pool: PoolName
   queue: QueueName
-  /** Names of the tasks this node has announced, and their hashes. */
-  tasks: Record<string, string>
+  /** The node's own definitions, by name. */
+  tasks: Record<string, NodeTask>
   /** Slots to fill. A job is offered while one of them is free, also when it takes more. */
   want: number
   offer_seconds: number
@@ -81,7 +83,7 @@ export const offer = (context: LedgerContext, request: OfferRequest): OfferAnswe
       node: request.node,
       session: request.session,
       offer_by: acceptBy,
-      task_hash: request.tasks[row.task] ?? null,
+      task_hash: request.tasks[row.task]?.hash ?? null,
     }
     if (move(context, row, 'offer', change) !== 'moved') continue
     offers.push({
@@ -108,9 +110,7 @@ export const offer = (context: LedgerContext, request: OfferRequest): OfferAnswe
   return { offers, drained: null }
 }
 
-interface WaitingRow {
-  id: string
-  task: string
+interface WaitingRow extends Pick<JobRow, 'id' | 'task' | 'submitted_hash' | 'signature' | 'created_at'> {
   size: number
   weight: number
 }
@@ -127,35 +127,63 @@ const filling = (rows: readonly { weight: number }[], slots: number): number => 
   return count
 }
 
-/** The first jobs of a lane that the node can run, as many as it wants and one message carries; `more`: others wait besides. */
+/** How many jobs are looked through for those that a node can run, when others stand before them. */
+const LOOK = 1_000
+
+/**
+ * The first jobs of a lane that the node can run, as many as it wants and one message carries; `more`: others wait besides.
+ * Jobs whose task was redefined since they came fail here: their arguments fit parameters that are gone.
+ */
 const nextWaiting = (context: LedgerContext, request: OfferRequest, want: number): { jobs: JobRow[]; more: boolean } => {
   const waiting = (limit: number, where = '', ...values: string[]): WaitingRow[] =>
     context.store.all<WaitingRow>(
-      `SELECT id, task, length(args) AS size, weight FROM jobs WHERE state = 'waiting' AND pool = ? AND queue = ? ${where}
-       ORDER BY priority DESC, id LIMIT ?`,
+      `SELECT id, task, submitted_hash, signature, created_at, length(args) AS size, weight FROM jobs
+       WHERE state = 'waiting' AND pool = ? AND queue = ? ${where} ORDER BY priority DESC, id LIMIT ?`,
       request.pool,
       request.queue,
       ...values,
       limit,
     )
-  const first = waiting(want + 1)
-  let suited = first.filter(({ task }) => request.tasks[task] !== undefined)
+  const judge = (row: WaitingRow): ReturnType<typeof bind> => {
+    const task = request.tasks[row.task]
+    return task ? bind(row, task) : 'stale'
+  }
+  let seen = waiting(want + 1)
+  let more = seen.length > want
+  let suited = seen.filter((row) => judge(row) === 'bound')
   // Jobs that this node cannot run stand before those that it can.
-  if (suited.length < want && first.length > want)
-    suited = waiting(want, 'AND task IN (SELECT value FROM json_each(?))', JSON.stringify(Object.keys(request.tasks)))
+  if (suited.length < want && more) {
+    seen = waiting(LOOK, 'AND task IN (SELECT value FROM json_each(?))', JSON.stringify(Object.keys(request.tasks)))
+    suited = seen.filter((row) => judge(row) === 'bound')
+  }
+  let failed = 0
+  if (want > 0) for (const row of seen) if (judge(row) === 'changed' && failTaskChanged(context, row.id)) failed++
   const taken = suited.slice(0, Math.min(filling(suited, want), fitting(suited)))
+  more ||= seen.length > taken.length + failed
   return {
     jobs: findJobs(
       context,
       taken.map(({ id }) => id),
     ),
-    more: first.length > taken.length,
+    more,
   }
+}
+
+const failTaskChanged = (context: LedgerContext, id: string): boolean => {
+  const row = findJob(context, id)
+  if (!row) return false
+  const error = {
+    code: 'task_changed',
+    message: `The task "${row.task}" was redefined, with other parameters or another result, after this job was submitted. Submit it again.`,
+  }
+  return (
+    move(context, row, 'fail', { error_code: error.code, error_message: error.message, error_class: 'arguments' }, { error }) === 'moved'
+  )
 }
 
 export type LeaseVerdict = 'ok' | 'fenced' | 'cancelled'
 
-const verdictFor = (row: JobRow | undefined): LeaseVerdict => (row?.state === 'cancelled' ? 'cancelled' : 'fenced')
+export const verdictFor = (row: JobRow | undefined): LeaseVerdict => (row?.state === 'cancelled' ? 'cancelled' : 'fenced')
 
 /** The node takes offers. With `start` the attempt begins at once, in the same transaction. */
 export const accept = (context: LedgerContext, holder: Holder, items: { job: JobId; attempt: number; start: boolean }[]): LeaseVerdict[] =>
@@ -197,10 +225,11 @@ export const handBack = (
   items.map(({ job, attempt, reason }) => {
     const row = findJob(context, job)
     if (!isHolder(row, attempt, holder.session)) return verdictFor(row)
-    if (row.cancel_at !== null) return stopHeld(context, row, 'confirmed', `the node gave the job back: ${reason}`)
+    if (row.cancel_at !== null && row.state !== 'carrying')
+      return stopHeld(context, row, 'confirmed', `the node gave the job back: ${reason}`)
     const tries = row.state === 'running' ? row.tries - 1 : row.tries
     const verdict = move(context, row, 'hand_back', { ...release, tries }, { reason })
-    if (verdict === 'moved') laneReady(context, row.pool, row.queue)
+    if (verdict === 'moved' && row.state === 'waiting') laneReady(context, row.pool, row.queue)
     return verdict === 'moved' ? 'ok' : verdictFor(row)
   })
 
@@ -212,6 +241,7 @@ export const stopHeld = (
   reason: string | null,
 ): LeaseVerdict => {
   clearTimer(context.store, 'cancel', row.id)
+  if (row.state === 'carrying') noteCancelled(context, row.id, outcome, reason)
   const verdict = move(
     context,
     row,
@@ -240,7 +270,7 @@ export const lose = (context: LedgerContext, row: JobRow, failure: Failure): voi
   const due = before === 'running' ? context.now() + pause : null
   if (move(context, row, 'lose', { ...release, due_at: due }, { reason: failure.message }) !== 'moved') return
   if (due !== null) setTimer(context.store, 'due', row.id, due)
-  else laneReady(context, row.pool, row.queue)
+  else if (row.state === 'waiting') laneReady(context, row.pool, row.queue)
 }
 
 /** A back-off is over, or the job's `eta` has come. */
@@ -301,7 +331,7 @@ export const resumeSession = (context: LedgerContext, holder: Holder, holding: (
     // An accept (or start) whose answer was lost counts: the node says it holds the job, and its attempt is current.
     if (row.state === 'offered') move(context, row, 'accept', { offer_by: null }, { attempt: row.attempt })
     if (row.state === 'leased' && lease.running) begin(context, row)
-    if (row.cancel_at !== null)
+    if (row.cancel_at !== null && (row.state !== 'carrying' || isAbandoned(context, row)))
       context.emit({ kind: 'cancel', node: holder.node, session: holder.session, lease, reason: row.cancel_reason ?? '' })
   }
   for (const row of heldBy(context, holder.session)) {
@@ -336,5 +366,6 @@ export const renewSession = (context: LedgerContext, holder: Holder): boolean =>
 /** May this session still act for the attempt? Grants and uploads ask before anything is written. */
 export const holds = (context: LedgerContext, session: string, job: string, attempt: number): boolean => {
   const row = findJob(context, job)
-  return isHolder(row, attempt, session) && (row.state === 'leased' || row.state === 'running') && row.cancel_at === null
+  if (!isHolder(row, attempt, session)) return false
+  return row.state === 'carrying' || ((row.state === 'leased' || row.state === 'running') && row.cancel_at === null)
 }

@@ -1,15 +1,17 @@
 import { describe, expect, it } from 'vitest'
 import type { JobId } from '../contract/ids.ts'
+import { cancel, cancelAnswered } from './cancel.ts'
 import { commit } from './context.ts'
-import { cancel, cancelAnswered, complete, fail } from './finish.ts'
-import { completion, HOLDER, OTHER, request, submission, testLedger } from './fixture.ts'
+import { complete, fail } from './finish.ts'
+import { completion, HOLDER, nodeTask, OTHER, request, submission, testLedger } from './fixture.ts'
 import { jobIds, ledgerTag, timeOfJob } from './ids.ts'
 import { findJob, type JobRow } from './jobs.ts'
 import { accept, endSession, handBack, offer, resumeSession, start } from './leases.ts'
 import { DEFAULT_RETRIES } from './limits.ts'
 import { listJobs } from './listing.ts'
-import { handedOver, handover, publicationOutcome, remove } from './publication.ts'
+import { handedOver, handover, publicationOutcome } from './publication.ts'
 import { eventsAfter, lookUp, showJob } from './read.ts'
+import { remove } from './remove.ts'
 import { INNER_STATES, isEnded, JOB_INPUTS, JOB_TABLE, SHOWN } from './states.ts'
 import { type Submission, submit } from './submit.ts'
 import { fireTimers } from './timers.ts'
@@ -316,7 +318,7 @@ describe('submitting', () => {
   it('offers only tasks that the node has, and says that the lane is not empty', () => {
     const bench = testLedger()
     take(bench)
-    const answer = commit(bench.context, (context) => offer(context, request(HOLDER, 10, { other: 'c'.repeat(64) })))
+    const answer = commit(bench.context, (context) => offer(context, request(HOLDER, 10, { other: nodeTask('c') })))
     expect(answer).toEqual({ offers: [], drained: null })
   })
 })

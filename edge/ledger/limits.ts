@@ -87,3 +87,7 @@ export const LIST_PAGES_LOOKED_AT = 200
 export const LIST_PAGES_OPENED = 3
 /** Pages of finished jobs that are kept in memory, unpacked. */
 export const PAGES_IN_MEMORY = 4
+/** Jobs that join one execution, at most: the next identical one leads another. */
+export const MAX_FOLLOWERS = 10_000
+/** Jobs that end with the one they joined in one transaction; the rest follows in the next. */
+export const FOLLOWERS_PER_TURN = 1_000

@@ -40,6 +40,10 @@ export class LedgerMemory {
   readonly touched = new Set<string>()
   /** Schedules of which a run has ended in this transaction. */
   readonly schedules = new Set<string>()
+  /** Jobs that others have joined; null: not read yet. */
+  leaders: Set<string> | null = null
+  /** Jobs that this transaction has ended: what follows from it is done before it ends too. */
+  readonly ended = new Set<string>()
 
   keep(row: JobRow): void {
     if (row.args.length <= MAX_ARGS) this.jobs.set(row.id, row)
@@ -62,5 +66,7 @@ export class LedgerMemory {
     this.timers.clear()
     this.touched.clear()
     this.schedules.clear()
+    this.leaders = null
+    this.ended.clear()
   }
 }

@@ -16,10 +16,11 @@ import { migrate } from '../storage/migrate.ts'
 import { objectStore } from '../storage/object-store.ts'
 import { first } from '../storage/store.ts'
 import { busySlots } from './busy.ts'
+import { cancelAnswered } from './cancel.ts'
 import { commit, type LedgerContext, type LedgerEffect } from './context.ts'
 import { type Dead, type DeadQuery, findDead, listDead, type Retried, retry } from './dead.ts'
 import { Errands } from './errands.ts'
-import { type Completion, cancelAnswered, complete, fail } from './finish.ts'
+import { type Completion, complete, fail } from './finish.ts'
 import { Gather } from './gather.ts'
 import { askGroup, type Desk, type GroupAnswer, type GroupDeed, groupBody, takeGroup } from './groups/desk.ts'
 import { stepsOf } from './groups/rows.ts'
@@ -145,6 +146,13 @@ export class LedgerObject extends DurableObject<Env> {
     return { ...submitted, job: (await this.#untilEnded(submitted.job.id, wait_ms)) ?? submitted.job }
   }
 
+  /** Many jobs in one transaction; an answer for each, in order. */
+  async submitBatch(batch: Submission[]): Promise<Submitted[]> {
+    const submitted = this.#submitAll(batch)
+    await fault(this.env, 'ledger.submitted')
+    return submitted
+  }
+
   #submitAll(batch: Submission[]): Submitted[] {
     this.#busyAt = Date.now()
     try {
@@ -179,6 +187,10 @@ export class LedgerObject extends DurableObject<Env> {
 
   result(id: string): ReturnType<JobDesk['result']> {
     return this.#jobs.result(id)
+  }
+
+  written(writer: JobId): ReturnType<JobDesk['result']> {
+    return this.#jobs.written(writer)
   }
 
   /** Slots that this tenant's running jobs take, by node. */

@@ -6,7 +6,7 @@ import { findJob } from './jobs.ts'
 import { accept, offer } from './leases.ts'
 import { PACK_SECONDS } from './limits.ts'
 import { hasPack, mayPack, recordPack } from './packs.ts'
-import { remove } from './publication.ts'
+import { remove } from './remove.ts'
 import { submit } from './submit.ts'
 
 const PACK = { bytes: 10, sha256: 'a'.repeat(64) }

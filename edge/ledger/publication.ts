@@ -3,8 +3,9 @@ import type { PublicationState } from '../contract/jobs.ts'
 import type { Manifest } from '../contract/manifests.ts'
 import { first } from '../storage/store.ts'
 import { setTimer } from '../storage/timers.ts'
+import { sharers } from './coalesce.ts'
 import { type LedgerContext, moveOneTimer, setOneTimer } from './context.ts'
-import { addEvent, findJob, type JobRow, updateJob } from './jobs.ts'
+import { addEvent, findJob, type JobRow } from './jobs.ts'
 import { OUTBOX_BATCH, OUTBOX_BATCH_BYTES, REPEAT_FIRST_MS, REPEAT_LAST_MS } from './limits.ts'
 import { findResult } from './read.ts'
 import { PUBLICATION_TABLE } from './states.ts'
@@ -95,25 +96,18 @@ export const publicationOutcome = (context: LedgerContext, items: Outcome[]): Jo
     if (waiting && (waiting.kind === 'publish' || item.publication === 'withdrawn'))
       context.store.run('DELETE FROM outbox WHERE job = ?', item.job)
     if (next === 'ignored') continue
-    updateJob(context, row, { publication: next })
-    addEvent(context, row, 'publication', {
+    const body = {
       publication: next,
       ...(item.snapshot !== null ? { snapshot: item.snapshot } : {}),
       ...(item.reason !== null ? { reason: item.reason } : {}),
-    })
+    }
+    addEvent(context, row, 'publication', body, { publication: next })
+    for (const other of sharers(context, row.id))
+      if (PUBLICATION_TABLE[other.publication as PublicationState][item.publication] === next)
+        addEvent(context, other, 'publication', body, { publication: next })
     if (next !== 'published' && next !== 'rejected') continue
     setTimer(context.store, 'purge', item.job, context.now() + REPEAT_LAST_MS)
     context.emit({ kind: 'purge', job: item.job })
   }
   return items.map(({ job }) => job)
-}
-
-/** A finished job is deleted: a tombstone here, a withdrawal at the table, its derived objects purged. */
-export const remove = (context: LedgerContext, row: JobRow): void => {
-  const had = row.publication
-  updateJob(context, row, { deleted_at: context.now() })
-  if (had === 'pending' || had === 'published' || had === 'rejected') enqueuePublication(context, row, 'withdraw')
-  context.store.run('DELETE FROM slices WHERE result = ?', `r${row.id}`)
-  setTimer(context.store, 'purge', row.id, context.now())
-  context.emit({ kind: 'purge', job: JobId.parse(row.id) })
 }

@@ -2,6 +2,7 @@ import type { JobEvent } from '../contract/events.ts'
 import { type GroupId, JobId, resultOf, type ScheduleId, type StepName } from '../contract/ids.ts'
 import { type Job, Job as JobSchema, type JobState } from '../contract/jobs.ts'
 import { first } from '../storage/store.ts'
+import { writerOf } from './coalesce.ts'
 import type { LedgerContext } from './context.ts'
 import { findJob, type JobRow } from './jobs.ts'
 import { MAX_ARGS_BYTES } from './limits.ts'
@@ -61,7 +62,7 @@ export const showJob = (row: JobRow, live: Liveness | null = null): Job => {
             outcome: JobSchema.shape.cancel.unwrap().shape.outcome.parse(row.cancel_outcome),
             reason: row.cancel_reason,
           },
-    result: succeeded ? { id: resultOf(id) } : null,
+    result: succeeded ? { id: resultOf(writerOf(row)) } : null,
     seq: row.seq,
     // Too many to be kept here (archive.ts): only who asks for the job itself is shown them.
     args: row.args === '' ? [] : (JSON.parse(row.args) as Job['args']),

@@ -3,9 +3,10 @@ import { plainTask } from '../contract/fixture.ts'
 import type { JobId, PoolName } from '../contract/ids.ts'
 import type { AnnouncedTask } from '../contract/tasks.ts'
 import type { CataloguedTask } from '../directory/catalogue.ts'
+import { cancel } from './cancel.ts'
 import { commit } from './context.ts'
-import { cancel, complete } from './finish.ts'
-import { completion, HOLDER, POOL, QUEUE, testLedger } from './fixture.ts'
+import { complete } from './finish.ts'
+import { completion, HOLDER, nodeTask, POOL, QUEUE, testLedger } from './fixture.ts'
 import { findJob, type JobRow } from './jobs.ts'
 import { accept, offer } from './leases.ts'
 import { listJobs } from './listing.ts'
@@ -63,7 +64,7 @@ const bench = (change: Partial<Omit<Wanted, 'task'>> = {}, task = catalogued()) 
 }
 type Bench = ReturnType<typeof bench>
 const begin = ({ context }: Bench): { job: JobId; attempt: number } => {
-  const request = { ...HOLDER, pool: POOL, queue: QUEUE, tasks: { daily: '0'.repeat(64) }, want: 1, offer_seconds: 5 }
+  const request = { ...HOLDER, pool: POOL, queue: QUEUE, tasks: { daily: nodeTask('0') }, want: 1, offer_seconds: 5 }
   const [offered] = commit(context, (inner) => offer(inner, request)).offers
   if (!offered) throw new Error('nothing was offered')
   const { job, attempt } = offered

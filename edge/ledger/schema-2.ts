@@ -37,8 +37,11 @@ export const LEDGER_VERSION_2 = [
   'DROP INDEX jobs_held',
   `CREATE INDEX jobs_held ON jobs (session, id) WHERE state IN ('offered', 'leased', 'running', 'carrying')`,
   `CREATE INDEX jobs_parked ON jobs (id) WHERE state IN ('blocked', 'joined', 'scheduled')`,
-  'CREATE INDEX jobs_same ON jobs (sameness, id) WHERE sameness IS NOT NULL',
-  'CREATE INDEX jobs_coalesced ON jobs (coalesced_with, id) WHERE coalesced_with IS NOT NULL',
+  'CREATE INDEX jobs_live_same ON jobs (sameness, id) WHERE sameness IS NOT NULL AND finished_at IS NULL',
+  `CREATE INDEX jobs_reusable ON jobs (sameness, finished_at) WHERE sameness IS NOT NULL AND state = 'succeeded' AND coalesced_with IS NULL
+     AND reused_from IS NULL AND deleted_at IS NULL`,
+  `CREATE INDEX jobs_joined ON jobs (coalesced_with, id) WHERE state = 'joined'`,
+  `CREATE INDEX jobs_coalesced ON jobs (coalesced_with, id) WHERE coalesced_with IS NOT NULL AND state <> 'joined'`,
   'CREATE INDEX jobs_reused ON jobs (reused_from, id) WHERE reused_from IS NOT NULL',
   'CREATE INDEX jobs_group ON jobs (grp, id) WHERE grp IS NOT NULL',
   `CREATE INDEX jobs_dead ON jobs (id) WHERE state = 'failed' AND retried_as IS NULL AND deleted_at IS NULL`,

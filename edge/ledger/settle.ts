@@ -1,11 +1,32 @@
+import { leads, settleFollowers } from './coalesce.ts'
 import type { LedgerContext } from './context.ts'
 import { settleGroups } from './groups/advance.ts'
+import { findJob } from './jobs.ts'
+import { retain } from './retention.ts'
 import { releaseRun } from './scheduled.ts'
 
-/** The last thing in every transaction: groups follow their jobs, and a schedule's next run the one that has ended. */
+/**
+ * The last thing in every transaction, for the jobs that it has ended: those that joined them end too, results get their
+ * term, groups go on, and a schedule's next run begins. One end may bring others about, so it goes round until nothing moves.
+ */
 export const settle = (context: LedgerContext): void => {
-  const { schedules } = context.memory
-  settleGroups(context)
-  for (const schedule of schedules) releaseRun(context, schedule)
-  schedules.clear()
+  const { ended, touched, schedules } = context.memory
+  do {
+    settleEnded(context)
+    settleGroups(context)
+    for (const schedule of schedules) {
+      schedules.delete(schedule)
+      releaseRun(context, schedule)
+    }
+  } while (ended.size + touched.size + schedules.size > 0)
+}
+
+const settleEnded = (context: LedgerContext): void => {
+  const { ended } = context.memory
+  for (const id of ended) {
+    ended.delete(id)
+    if (leads(context, id)) settleFollowers(context, id)
+    const row = findJob(context, id)
+    if (row?.state === 'succeeded' && row.retention_seconds !== null) retain(context, row)
+  }
 }

@@ -247,5 +247,5 @@ export const PUBLICATION_TABLE: Record<PublicationState, Record<PublicationInput
   published: { complete: 'ignored', published: 'ignored', rejected: 'ignored', withdrawn: 'withdrawn', expired: 'expired' },
   rejected: { complete: 'ignored', published: 'ignored', rejected: 'ignored', withdrawn: 'withdrawn', expired: 'ignored' },
   withdrawn: { complete: 'ignored', published: 'ignored', rejected: 'ignored', withdrawn: 'ignored', expired: 'ignored' },
-  expired: { complete: 'ignored', published: 'ignored', rejected: 'ignored', withdrawn: 'withdrawn', expired: 'ignored' },
+  expired: { complete: 'ignored', published: 'ignored', rejected: 'ignored', withdrawn: 'ignored', expired: 'ignored' },
 }

@@ -3,6 +3,7 @@ import type { Job } from '../contract/jobs.ts'
 import type { Fault } from '../contract/problems.ts'
 import type { Argument } from '../contract/tasks.ts'
 import { first } from '../storage/store.ts'
+import { shareOf } from './coalesce.ts'
 import { type LedgerContext, setOneTimer } from './context.ts'
 import { holdsId, pageAt } from './housekeeping.ts'
 import { insertJob } from './insert.ts'
@@ -162,7 +163,7 @@ export const submit = (context: LedgerContext, wanted: Submission, live: number)
   }
   const refused = admit(context, wanted, live)
   if (refused) return refused
-  const row = insertJob(context, wanted)
+  const row = insertJob(context, wanted, shareOf(context, wanted))
   rememberKey(context, wanted.idempotency, row.id)
   return { ok: true, job: showJob(row), created: true }
 }

@@ -1,7 +1,8 @@
-import { dueTimers, setTimer } from '../storage/timers.ts'
+import { clearTimer, dueTimers, setTimer } from '../storage/timers.ts'
+import { cancelOverdue } from './cancel.ts'
+import { settleFollowers } from './coalesce.ts'
 import { commit, type LedgerContext, moveOneTimer } from './context.ts'
 import { expireJob } from './expire.ts'
-import { cancelOverdue } from './finish.ts'
 import { approvalDue, groupDue } from './groups/persons.ts'
 import { forgetGroups } from './groups/retention.ts'
 import { carryDue } from './groups/sync.ts'
@@ -10,13 +11,15 @@ import { noteLateness } from './lateness.ts'
 import { becomeDue, endSession, lapseOffers } from './leases.ts'
 import { AWAY_SECONDS, HOUSEKEEPING_SECONDS, KEY_SECONDS, REPEAT_LAST_MS, SESSION_SECONDS, TIMERS_PER_ALARM } from './limits.ts'
 import { overdueFamilies } from './publication.ts'
+import { expireResult } from './retention.ts'
 import { type CurrentTasks, scheduleDue } from './scheduled.ts'
 
 /** `lane` an unacknowledged announcement; `offers` the oldest open offer; `due` a back-off or an `eta`; `session` a silent node;
  *  `cancel` a node that owes an answer; `outbox` results not handed over; `keys` old idempotency keys; `purge` objects to delete;
  *  `expire` the end of a job's `ttl`; `schedule` a schedule's next run; `group` a group's deadline; `approval` a decision's;
  *  `carry` values of a first row that are to be read from object storage; `housekeeping` jobs that are to move, old events;
- *  `groups` ended groups to forget. */
+ *  `groups` ended groups to forget; `followers` jobs that are to end with the one they joined; `retain` the end of a
+ *  result's time. */
 export const LEDGER_TIMERS = [
   'lane',
   'offers',
@@ -33,6 +36,8 @@ export const LEDGER_TIMERS = [
   'carry',
   'housekeeping',
   'groups',
+  'followers',
+  'retain',
 ] as const
 export type LedgerTimer = (typeof LEDGER_TIMERS)[number]
 
@@ -50,6 +55,11 @@ const FIRE: Record<LedgerTimer, (context: LedgerContext, ref: string, due: numbe
   session: sessionSilent,
   expire: expireJob,
   schedule: (context, ref, _due, current) => scheduleDue(context, ref, current),
+  followers: (context, ref) => {
+    clearTimer(context.store, 'followers', ref)
+    settleFollowers(context, ref)
+  },
+  retain: expireResult,
   cancel: cancelOverdue,
   outbox: (context) => {
     for (const family of overdueFamilies(context)) context.emit({ kind: 'outbox', family })

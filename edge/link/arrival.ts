@@ -9,6 +9,7 @@ import {
   OFFER_SECONDS,
   PING_SECONDS,
 } from '../contract/node.ts'
+import { signatureOf } from '../ledger/binding.ts'
 import { clearTimer, setTimer } from '../storage/timers.ts'
 import type { LinkMemory } from './offers.ts'
 import type { LinkContext } from './ports.ts'
@@ -104,6 +105,11 @@ export const hello = async (
   await context.directory.seen({ node: row.node, session: row.session, pool: row.pool, tenants: bounds.tenants, slots, engines, labels })
 }
 
+const sinceOf = (memory: LinkMemory, { name, hash }: { name: string; hash: string }, now: number): number => {
+  const before = memory.since.get(name)
+  return before?.hash === hash ? before.since : now
+}
+
 export const announce = async (
   context: LinkContext,
   memory: LinkMemory,
@@ -124,18 +130,28 @@ export const announce = async (
   })
   const refused = new Set(outcome.refused.map(({ task }) => task))
   context.store.transaction(() => {
-    if (part.first) context.store.run('DELETE FROM tasks')
+    if (part.first) {
+      // A definition that stays the same is not younger for being announced again.
+      for (const { name, hash, since } of context.store.all<{ name: string; hash: string; since: number | null }>(
+        'SELECT name, hash, since FROM tasks',
+      ))
+        memory.since.set(name, { hash, since: since ?? 0 })
+      context.store.run('DELETE FROM tasks')
+    }
     for (const task of message.tasks)
       if (!refused.has(task.name))
         context.store.run(
-          'INSERT OR REPLACE INTO tasks (name, hash, columns, partition_by) VALUES (?, ?, ?, ?)',
+          'INSERT OR REPLACE INTO tasks (name, hash, columns, partition_by, signature, since) VALUES (?, ?, ?, ?, ?, ?)',
           task.name,
           task.hash,
           task.columns ? JSON.stringify(task.columns) : null,
           task.partition_by ? JSON.stringify(task.partition_by) : null,
+          signatureOf(task),
+          sinceOf(memory, task, context.now()),
         )
   })
   part.first = message.last
+  if (message.last) memory.since.clear()
   memory.tasks = null
   memory.rows.clear()
   memory.schemas.clear()

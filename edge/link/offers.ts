@@ -1,6 +1,7 @@
 import type { Column, ResultSchema } from '../contract/columns.ts'
 import { Family, type JobId, type QueueName, Sha256, TaskName, type TenantId } from '../contract/ids.ts'
 import { OFFER_SECONDS, type Offer } from '../contract/node.ts'
+import type { NodeTask } from '../ledger/binding.ts'
 import type { OfferAnswer, OfferedJob, OfferRequest } from '../ledger/leases.ts'
 import { type LinkReport, RIDE_MS } from '../pool/pool.ts'
 import { first } from '../storage/store.ts'
@@ -37,7 +38,9 @@ export interface LinkMemory {
   lanes: Map<TenantId, QueueName>
   /** Answers of `ensureSchema` by tenant and task hash. */
   schemas: Map<string, SchemaOutcome>
-  tasks: Record<string, string> | null
+  tasks: Record<string, NodeTask> | null
+  /** While a new list of tasks comes in: the definitions of the one before. */
+  since: Map<string, { hash: string; since: number }>
   /** Rows of the tasks announced, as far as they were asked for. */
   rows: Map<string, TaskRow>
   /** Of each lane the last announcement that offers riding on an answer found to be over: told once, not with every answer. */
@@ -66,6 +69,7 @@ export const newMemory = (): LinkMemory => ({
   lanes: new Map(),
   schemas: new Map(),
   tasks: null,
+  since: new Map(),
   rows: new Map(),
   drained: new Map(),
 })
@@ -111,10 +115,19 @@ export const restore = (memory: LinkMemory, kept: Kept): void => {
   memory.lanes = new Map(kept.lanes)
 }
 
-/** Task names and hashes that this session announced. */
-export const tasksOf = (context: LinkContext, memory: LinkMemory): Record<string, string> => {
+interface NodeTaskRow {
+  name: string
+  hash: string
+  signature: string | null
+  since: number | null
+}
+
+/** What this session announced, by name. */
+export const tasksOf = (context: LinkContext, memory: LinkMemory): Record<string, NodeTask> => {
   memory.tasks ??= Object.fromEntries(
-    context.store.all<{ name: string; hash: string }>('SELECT name, hash FROM tasks').map(({ name, hash }) => [name, hash]),
+    context.store
+      .all<NodeTaskRow>('SELECT name, hash, signature, since FROM tasks')
+      .map(({ name, hash, signature, since }) => [name, { hash, signature: signature ?? '', since: since ?? 0 }]),
   )
   return memory.tasks
 }
@@ -171,7 +184,7 @@ export const prepare = async (
         )
       continue
     }
-    offers.push(offerOf(tenant, job, tasksOf(context, memory)[job.task] ?? '', outcome?.schema ?? null))
+    offers.push(offerOf(tenant, job, tasksOf(context, memory)[job.task]?.hash ?? '', outcome?.schema ?? null))
   }
   return offers
 }

@@ -18,4 +18,6 @@ export const LINK_MIGRATIONS = [
     TIMERS_TABLE,
     TIMERS_INDEX,
   ],
+  // Version 2: by what a job binds to a definition, and since when this node has it.
+  ['ALTER TABLE tasks ADD COLUMN signature TEXT', 'ALTER TABLE tasks ADD COLUMN since INTEGER'],
 ] as const

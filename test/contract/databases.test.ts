@@ -14,6 +14,7 @@ import { listJobs } from '../../edge/ledger/listing.ts'
 import { LedgerMemory } from '../../edge/ledger/memory.ts'
 import { eventNumbers } from '../../edge/ledger/numbers.ts'
 import { eventsAfter, findResult, lookUp, showJob } from '../../edge/ledger/read.ts'
+import { settle } from '../../edge/ledger/settle.ts'
 import { jobOfAlias, submit } from '../../edge/ledger/submit.ts'
 import { loadPool } from '../../edge/pool/memory.ts'
 import { join as joinPool, type PoolEffect } from '../../edge/pool/pool.ts'
@@ -70,7 +71,7 @@ const ledgerOf = (store: Store): LedgerContext => {
     numbers: eventNumbers(store),
     sign: (manifest) => ({ ...manifest, signature: '' }),
     emit: () => undefined,
-    settle: () => undefined,
+    settle,
   }
 }
 

@@ -2,7 +2,7 @@ import type { Fault } from '../../contract/problems.ts'
 import { clearTimer } from '../../storage/timers.ts'
 import type { LedgerContext } from '../context.ts'
 import { findJob } from '../jobs.ts'
-import { remove } from '../publication.ts'
+import { remove } from '../remove.ts'
 import { advance } from './advance.ts'
 import { changeStep, findGroup, findStep, type GroupRow, isLive, ofStepRef, stepRef, stepsOf, updateGroup } from './rows.ts'
 

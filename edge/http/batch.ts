@@ -1,0 +1,54 @@
+import { Hono } from 'hono'
+import { canonicalJson } from '../contract/canonical.ts'
+import { type BatchAnswer, BatchBody } from '../contract/jobs.ts'
+import { type Fault, PROBLEMS } from '../contract/problems.ts'
+import { gateOf } from '../identity/wire.ts'
+import type { Submission, Submitted } from '../ledger/submit.ts'
+import { readBody } from './body.ts'
+import { type AppContext, type AppEnv, personOf } from './context.ts'
+import { allow } from './guard.ts'
+import { idempotencyKey } from './headers.ts'
+import { digest, keyOf, ledgerOf, rememberLedger } from './jobs.ts'
+import { prepareSubmission } from './submission.ts'
+
+/** A batch's body, at most: a thousand jobs of eight kilobytes. */
+const MAX_BATCH_BYTES = 8 * 1024 * 1024
+
+type BatchItem = BatchAnswer['items'][number]
+
+const refused = ({ code, detail }: Fault): BatchItem => {
+  const { status, title } = PROBLEMS[code]
+  return { status, problem: { type: `urn:scarab:problem:${code}`, title, status, code, detail } }
+}
+
+/** `POST /v1/jobs/batch`: all jobs that can be taken, in one transaction; what is wrong with one keeps no other out. */
+const batchHandler = async (c: AppContext): Promise<Response> => {
+  const person = personOf(c)
+  const { jobs } = await readBody(c, BatchBody, MAX_BATCH_BYTES)
+  const key = idempotencyKey(c)
+  const { directory } = gateOf(c.env)
+  const items: (BatchItem | null)[] = []
+  const wanted: { at: number; submission: Submission }[] = []
+  for (const [at, { task: name, ...body }] of jobs.entries()) {
+    const task = await directory.task(person.tenant, name)
+    // One key for the whole request: each of its jobs has it with its place.
+    const idempotency =
+      key === null ? null : { key: await keyOf(c, `batch ${at}`, key), body: await digest(canonicalJson({ task: name, ...body })) }
+    const prepared = task
+      ? prepareSubmission(person, task, body, idempotency)
+      : { ok: false as const, code: 'unknown_task' as const, detail: `No node that serves this tenant has announced a task "${name}".` }
+    if (prepared.ok) wanted.push({ at, submission: prepared.submission })
+    items.push(prepared.ok ? null : refused(prepared))
+  }
+  if (wanted.length > 0) {
+    await rememberLedger(c)
+    const answers: Submitted[] = await ledgerOf(c).submitBatch(wanted.map(({ submission }) => submission))
+    for (const [index, { at }] of wanted.entries()) {
+      const answer = answers[index]
+      if (answer) items[at] = answer.ok ? { status: 202, job: answer.job } : refused(answer)
+    }
+  }
+  return c.json({ items: items.filter((item) => item !== null) } satisfies BatchAnswer)
+}
+
+export const batchApp = new Hono<AppEnv>().post('/batch', allow('jobs:submit'), (c) => batchHandler(c))

@@ -1,0 +1,304 @@
+import { describe, expect, test } from 'vitest'
+import type { JobId } from '../contract/ids.ts'
+import { cancel, cancelAnswered } from './cancel.ts'
+import { pointers, shareOf } from './coalesce.ts'
+import { commit } from './context.ts'
+import { complete, fail } from './finish.ts'
+import { completion, HOLDER, request, submission, testLedger } from './fixture.ts'
+import { findJob, type JobRow } from './jobs.ts'
+import { accept, endSession, handBack, holds, offer } from './leases.ts'
+import { FOLLOWERS_PER_TURN, MAX_FOLLOWERS } from './limits.ts'
+import { publicationOutcome } from './publication.ts'
+import { findResult, showJob } from './read.ts'
+import { remove } from './remove.ts'
+import { type Submission, submit } from './submit.ts'
+import { fireTimers } from './timers.ts'
+
+type Bench = ReturnType<typeof testLedger>
+
+const take = (bench: Bench, change: Partial<Submission> = {}): JobId => {
+  const submitted = commit(bench.context, (context) => submit(context, submission({ sameness: 'same', ...change }), 0))
+  if (!submitted.ok) throw new Error(submitted.detail)
+  return submitted.job.id
+}
+const row = (bench: Bench, id: JobId): JobRow => {
+  const found = findJob(bench.context, id)
+  if (!found) throw new Error(`no job ${id}`)
+  return found
+}
+const states = (bench: Bench, ...ids: JobId[]): string[] => ids.map((id) => row(bench, id).state)
+/** The next offer of the lane is taken and begins. */
+const run = (bench: Bench): { job: JobId; attempt: number } => {
+  const [offered] = commit(bench.context, (context) => offer(context, request(HOLDER, 1))).offers
+  if (!offered) throw new Error('nothing was offered')
+  const lease = { job: offered.job, attempt: offered.attempt }
+  commit(bench.context, (context) => accept(context, HOLDER, [{ ...lease, start: true }]))
+  return lease
+}
+const finish = (bench: Bench, { job, attempt }: { job: JobId; attempt: number }): unknown =>
+  commit(bench.context, (context) => complete(context, HOLDER, [completion(job, attempt)]))
+const told = (bench: Bench, id: JobId): { seq: number; type: string; state: string }[] =>
+  bench.context.store.all('SELECT seq, type, state FROM events WHERE job = ? ORDER BY seq', id)
+const stop = (bench: Bench, id: JobId): unknown => commit(bench.context, (context) => cancel(context, row(bench, id), 'enough'))
+const published = (job: JobId, attempt: number) => ({ job, attempt, publication: 'published' as const, snapshot: '7', reason: null })
+
+describe('identical jobs', () => {
+  test('that wait or run become one execution, and end together with one result', () => {
+    const bench = testLedger()
+    const leader = take(bench)
+    const early = take(bench)
+    const lease = run(bench)
+    expect(lease.job).toBe(leader)
+    const late = take(bench)
+    expect(commit(bench.context, (context) => offer(context, request(HOLDER, 10))).offers).toEqual([])
+    expect(showJob(row(bench, late))).toMatchObject({ state: 'waiting', coalesced_with: leader, waiting_for: [leader] })
+    finish(bench, lease)
+    expect(states(bench, leader, early, late)).toEqual(['succeeded', 'succeeded', 'succeeded'])
+    expect(showJob(row(bench, late)).result).toEqual({ id: `r${leader}` })
+    expect(told(bench, late).map(({ seq, state }) => [seq, state])).toEqual([
+      [1, 'waiting'],
+      [2, 'succeeded'],
+    ])
+    commit(bench.context, (context) => publicationOutcome(context, [published(leader, 1)]))
+    expect(showJob(row(bench, late)).publication).toBe('published')
+  })
+
+  test('a thousand of them run once, also when one transaction cannot end them all', () => {
+    const bench = testLedger()
+    const ids = Array.from({ length: FOLLOWERS_PER_TURN + 5 }, () => take(bench))
+    finish(bench, run(bench))
+    bench.pass(1)
+    fireTimers(bench.context)
+    expect(new Set(states(bench, ...ids))).toEqual(new Set(['succeeded']))
+    expect(bench.context.store.all('SELECT job FROM results')).toHaveLength(1)
+  })
+
+  test('fail together, with the reason', () => {
+    const bench = testLedger()
+    take(bench)
+    const other = take(bench)
+    const lease = run(bench)
+    const failure = { code: 'bad_sql', message: 'no such table', class: 'sql' as const }
+    commit(bench.context, (context) => fail(context, HOLDER, [{ ...lease, failure }]))
+    expect(showJob(row(bench, other))).toMatchObject({ state: 'failed', error: { code: 'bad_sql', message: 'no such table' } })
+  })
+
+  test('are not those of other arguments, of `fresh`, of a later eta, or of one that is being cancelled', () => {
+    const bench = testLedger()
+    const leader = take(bench)
+    const alone = (change: Partial<Submission>): unknown => shareOf(bench.context, { sameness: 'same', ...change })
+    expect(alone({})).toMatchObject({ state: 'joined' })
+    expect(alone({ sameness: 'other' })).not.toHaveProperty('state')
+    expect(alone({ sameness: null })).toEqual({})
+    expect(alone({ eta: bench.context.now() + 1_000 })).toEqual({})
+    run(bench)
+    stop(bench, leader)
+    expect(row(bench, leader)).toMatchObject({ state: 'running', cancel_outcome: 'requested' })
+    expect(alone({})).not.toHaveProperty('state')
+  })
+
+  test('do not wait for a job that was put off to a later time', () => {
+    const bench = testLedger()
+    take(bench, { eta: bench.context.now() + 60_000 })
+    expect(row(bench, take(bench)).state).toBe('waiting')
+  })
+
+  test('wait for one that is to be tried again', () => {
+    const bench = testLedger()
+    const leader = take(bench)
+    run(bench)
+    commit(bench.context, (context) => endSession(context, HOLDER.session, 'gone'))
+    expect(row(bench, leader).state).toBe('scheduled')
+    expect(row(bench, take(bench))).toMatchObject({ state: 'joined', coalesced_with: leader })
+  })
+
+  test('are bounded: the next one leads another execution', () => {
+    const bench = testLedger()
+    const leader = take(bench)
+    const other = take(bench)
+    bench.context.store.run(
+      `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+       INSERT INTO jobs (id, task, args, queue, pool, family, run_date, state, publication, attempt, tries, seq, created_at, coalesced_with)
+       SELECT 'x' || i, task, args, queue, pool, family, run_date, 'joined', 'none', 0, 0, 1, 0, ? FROM n, jobs WHERE id = ?`,
+      MAX_FOLLOWERS - 1,
+      leader,
+      other,
+    )
+    expect(row(bench, take(bench)).state).toBe('waiting')
+  })
+})
+
+describe('a watcher that leaves', () => {
+  test('does not end the job of the others', () => {
+    const bench = testLedger()
+    const leader = take(bench)
+    const other = take(bench)
+    const lease = run(bench)
+    stop(bench, other)
+    expect(showJob(row(bench, other))).toMatchObject({ state: 'cancelled', cancel: { outcome: 'confirmed' } })
+    expect(bench.take().filter(({ kind }) => kind === 'cancel')).toEqual([])
+    finish(bench, lease)
+    expect(states(bench, leader, other)).toEqual(['succeeded', 'cancelled'])
+  })
+
+  test('hands over to the next in line while nobody runs the job', () => {
+    const bench = testLedger()
+    const [leader, second, third] = [take(bench), take(bench), take(bench)]
+    stop(bench, leader)
+    expect(states(bench, leader, second, third)).toEqual(['cancelled', 'waiting', 'joined'])
+    expect(row(bench, third).coalesced_with).toBe(second)
+    const lease = run(bench)
+    expect(lease.job).toBe(second)
+    finish(bench, lease)
+    expect(states(bench, second, third)).toEqual(['succeeded', 'succeeded'])
+    expect(showJob(row(bench, third)).result).toEqual({ id: `r${second}` })
+  })
+
+  test('leaves a running query to the others, who get its result', () => {
+    const bench = testLedger()
+    const [leader, other] = [take(bench), take(bench)]
+    const lease = run(bench)
+    stop(bench, leader)
+    expect(showJob(row(bench, leader))).toMatchObject({ state: 'cancelled', cancel: { outcome: 'not_confirmed' } })
+    expect(holds(bench.context, HOLDER.session, leader, lease.attempt)).toBe(true)
+    expect(bench.take().filter(({ kind }) => kind === 'cancel')).toEqual([])
+    expect(finish(bench, lease)).toEqual(['ok'])
+    expect(finish(bench, lease)).toEqual(['ok'])
+    expect(showJob(row(bench, leader))).toMatchObject({ state: 'cancelled', result: null })
+    expect(showJob(row(bench, other))).toMatchObject({ state: 'succeeded', result: { id: `r${leader}` } })
+    expect(told(bench, leader).filter(({ type, state }) => type === 'state' && state === 'cancelled')).toHaveLength(1)
+  })
+
+  test('takes the query along when it is the last (I8)', () => {
+    const bench = testLedger()
+    const [leader, other] = [take(bench), take(bench)]
+    const lease = run(bench)
+    stop(bench, leader)
+    bench.take()
+    stop(bench, other)
+    expect(bench.take().filter(({ kind }) => kind === 'cancel')).toMatchObject([{ lease: { job: leader } }])
+    expect(showJob(row(bench, other)).cancel).toMatchObject({ outcome: 'sent' })
+    commit(bench.context, (context) => cancelAnswered(context, HOLDER, { ...lease, outcome: 'confirmed', reason: null }))
+    expect(states(bench, leader, other)).toEqual(['cancelled', 'cancelled'])
+    expect(showJob(row(bench, other)).cancel).toMatchObject({ outcome: 'confirmed' })
+    expect(showJob(row(bench, leader)).cancel).toMatchObject({ outcome: 'confirmed' })
+  })
+
+  test.each([
+    [
+      'gives it back',
+      (bench: Bench, lease: { job: JobId; attempt: number }) => handBack(bench.context, HOLDER, [{ ...lease, reason: 'drain' }]),
+    ],
+    ['is lost', (bench: Bench) => endSession(bench.context, HOLDER.session, 'gone')],
+    [
+      'fails it',
+      (bench: Bench, lease: { job: JobId; attempt: number }) =>
+        fail(bench.context, HOLDER, [{ ...lease, failure: { code: 'x', message: 'x', class: 'internal' } }]),
+    ],
+  ])('lets the next in line run it anew when the node that carried it on %s', (_what, how) => {
+    const bench = testLedger()
+    const [leader, other] = [take(bench), take(bench)]
+    const lease = run(bench)
+    stop(bench, leader)
+    commit(bench.context, () => how(bench, lease))
+    expect(states(bench, leader, other)).toEqual(['cancelled', 'waiting'])
+    finish(bench, run(bench))
+    expect(states(bench, leader, other)).toEqual(['cancelled', 'succeeded'])
+  })
+})
+
+describe('a result that several jobs point to', () => {
+  const shared = (bench: Bench): [JobId, JobId] => {
+    const ids: [JobId, JobId] = [take(bench), take(bench)]
+    finish(bench, run(bench))
+    commit(bench.context, (context) => publicationOutcome(context, [published(ids[0], 1)]))
+    return ids
+  }
+  const withdrawals = (bench: Bench): unknown[] => bench.context.store.all(`SELECT job FROM outbox WHERE kind = 'withdraw'`)
+
+  test('is withdrawn when the last of them is deleted', () => {
+    const bench = testLedger()
+    const [leader, other] = shared(bench)
+    commit(bench.context, (context) => remove(context, row(bench, leader)))
+    expect(withdrawals(bench)).toEqual([])
+    expect(pointers(bench.context, leader)).toMatchObject([{ id: other }])
+    expect(findResult(bench.context, leader)).toBeDefined()
+    commit(bench.context, (context) => remove(context, row(bench, other)))
+    expect(withdrawals(bench)).toEqual([{ job: leader }])
+  })
+
+  test('answers a job that asks for one not older than it is, and no other', () => {
+    const bench = testLedger()
+    const [leader] = shared(bench)
+    bench.pass(60_000)
+    expect(row(bench, take(bench)).state).toBe('waiting')
+    const reused = take(bench, { reuse_seconds: 60 })
+    expect(showJob(row(bench, reused))).toMatchObject({
+      state: 'succeeded',
+      publication: 'published',
+      reused_from: leader,
+      result: { id: `r${leader}` },
+      rows: 1,
+    })
+    expect(row(bench, take(bench, { reuse_seconds: 59 })).state).toBe('joined')
+  })
+
+  test('lives as long as the longest of them', () => {
+    const bench = testLedger()
+    const short = take(bench, { retention_seconds: 60 })
+    const long = take(bench, { retention_seconds: 600 })
+    finish(bench, run(bench))
+    bench.pass(60_000)
+    fireTimers(bench.context)
+    expect(states(bench, short, long)).toEqual(['succeeded', 'succeeded'])
+    expect(showJob(row(bench, short)).publication).toBe('pending')
+    bench.pass(540_000)
+    fireTimers(bench.context)
+    expect([short, long].map((id) => showJob(row(bench, id)).publication)).toEqual(['expired', 'expired'])
+    expect(withdrawals(bench)).toEqual([{ job: short }])
+  })
+
+  test('is kept for ever where one of them says nothing of a time', () => {
+    const bench = testLedger()
+    const short = take(bench, { retention_seconds: 60 })
+    const ever = take(bench)
+    finish(bench, run(bench))
+    bench.pass(86_400_000)
+    fireTimers(bench.context)
+    expect(showJob(row(bench, short)).publication).toBe('pending')
+    commit(bench.context, (context) => remove(context, row(bench, ever)))
+    bench.pass(1)
+    fireTimers(bench.context)
+    expect(showJob(row(bench, short)).publication).toBe('expired')
+  })
+})
+
+describe('a task that was redefined', () => {
+  const tasks = (hash: string, signature: string, since: number) => ({ daily: { hash: hash.repeat(64), signature, since } })
+  const waiting = (bench: Bench): JobId => take(bench, { sameness: null, submitted_hash: 'a'.repeat(64), signature: 'p.c' })
+
+  test('with the same parameters and columns runs by its new text', () => {
+    const bench = testLedger()
+    const id = waiting(bench)
+    for (const signature of ['p.c', 'p.-'])
+      expect(commit(bench.context, (context) => offer(context, request(HOLDER, 0, tasks('b', signature, 9e15)))).drained).toBeNull()
+    commit(bench.context, (context) => offer(context, request(HOLDER, 1, tasks('b', 'p.-', 9e15))))
+    expect(row(bench, id)).toMatchObject({ state: 'offered', task_hash: 'b'.repeat(64) })
+  })
+
+  test.each(['q.c', 'p.d'])('with others (%s) fails the job that was checked against the old ones', (signature) => {
+    const bench = testLedger()
+    const id = waiting(bench)
+    const answer = commit(bench.context, (context) => offer(context, request(HOLDER, 5, tasks('b', signature, 9e15))))
+    expect(answer).toMatchObject({ offers: [], drained: 1 })
+    expect(showJob(row(bench, id))).toMatchObject({ state: 'failed', error: { code: 'task_changed' } })
+  })
+
+  test('is not run by a node that has not heard of it yet, and no job fails for that', () => {
+    const bench = testLedger()
+    const id = waiting(bench)
+    const answer = commit(bench.context, (context) => offer(context, request(HOLDER, 5, tasks('b', 'q.c', 0))))
+    expect(answer).toEqual({ offers: [], drained: null })
+    expect(row(bench, id).state).toBe('waiting')
+  })
+})

@@ -1,0 +1,179 @@
+import type { JobId } from '../contract/ids.ts'
+import { first } from '../storage/store.ts'
+import { setTimer } from '../storage/timers.ts'
+import type { LedgerContext } from './context.ts'
+import { adopt, findJob, type JobRow, move, updateJob } from './jobs.ts'
+import { laneReady } from './lanes.ts'
+import { FOLLOWERS_PER_TURN, MAX_FOLLOWERS } from './limits.ts'
+import { isEnded } from './states.ts'
+
+/**
+ * Identical jobs share one execution. The first of them, the leader, waits and runs like any job; those that come while it
+ * has not ended are `joined` to it and end with it. `reuse` answers from a result that is there already.
+ *
+ * A leader whose submitter cancels hands its part over: to the next in line while nobody holds it, and while a node runs it
+ * the execution goes on (`carrying`) for those that joined.
+ */
+
+/** The job that wrote the result which a job points to. */
+export const writerOf = (row: Pick<JobRow, 'id' | 'coalesced_with' | 'reused_from'>): JobId =>
+  (row.reused_from ?? row.coalesced_with ?? row.id) as JobId
+
+export interface Wish {
+  sameness?: string | null | undefined
+  reuse_seconds?: number | null | undefined
+  eta?: number | null | undefined
+}
+
+/** What a new job's row says besides because of jobs like it: nothing, that it joins one, or that it has its result already. */
+export const shareOf = (context: LedgerContext, wish: Wish): Partial<JobRow> => {
+  const { sameness } = wish
+  // Whoever asks for a later run does not want what runs now, and nobody who wants it now should wait for the later one.
+  if (sameness == null || (wish.eta != null && wish.eta > context.now())) return {}
+  const now = context.now()
+  const found = wish.reuse_seconds == null ? undefined : finished(context, sameness, now - wish.reuse_seconds * 1000)
+  if (found) return { sameness, ...resultOfOther(found), state: 'succeeded', reused_from: found.id, finished_at: now }
+  const leader = liveLeader(context, sameness)
+  if (leader === undefined || followers(context, leader) >= MAX_FOLLOWERS) return { sameness }
+  leadersOf(context).add(leader)
+  return { sameness, state: 'joined', coalesced_with: leader }
+}
+
+/** What a job that did not run says of the result that it points to. */
+const resultOfOther = (writer: JobRow): Partial<JobRow> => ({
+  publication: writer.publication,
+  rows: writer.rows,
+  bytes: writer.bytes,
+  engine: writer.engine,
+})
+
+const finished = (context: LedgerContext, sameness: string, since: number): JobRow | undefined =>
+  first<JobRow>(
+    context.store,
+    `SELECT * FROM jobs INDEXED BY jobs_reusable WHERE sameness = ? AND finished_at >= ? AND state = 'succeeded' AND coalesced_with IS NULL
+       AND reused_from IS NULL AND deleted_at IS NULL AND publication IN ('pending', 'published') ORDER BY finished_at DESC LIMIT 1`,
+    sameness,
+    since,
+  )
+
+const liveLeader = (context: LedgerContext, sameness: string): string | undefined =>
+  first<{ id: string }>(
+    context.store,
+    `SELECT id FROM jobs INDEXED BY jobs_live_same WHERE sameness = ? AND finished_at IS NULL AND coalesced_with IS NULL
+       AND cancel_at IS NULL AND (state IN ('waiting', 'offered', 'leased', 'running') OR state = 'scheduled' AND tries > 0)
+     ORDER BY id LIMIT 1`,
+    sameness,
+  )?.id
+
+const joined = (context: LedgerContext, leader: string, limit: number): JobRow[] =>
+  adopt(
+    context,
+    context.store.all<JobRow>(
+      `SELECT * FROM jobs INDEXED BY jobs_joined WHERE coalesced_with = ? AND state = 'joined' ORDER BY id LIMIT ?`,
+      leader,
+      limit,
+    ),
+  )
+
+/** Jobs that others have joined, kept in memory: every job that ends is looked up here, and almost none is found. */
+const leadersOf = (context: LedgerContext): Set<string> => {
+  context.memory.leaders ??= new Set(
+    context.store
+      .all<{ leader: string }>(`SELECT DISTINCT coalesced_with AS leader FROM jobs INDEXED BY jobs_joined WHERE state = 'joined'`)
+      .map(({ leader }) => leader),
+  )
+  return context.memory.leaders
+}
+
+/** How many wait for what this job does. */
+export const followers = (context: LedgerContext, leader: string): number =>
+  first<{ n: number }>(
+    context.store,
+    `SELECT count(*) AS n FROM jobs INDEXED BY jobs_joined WHERE coalesced_with = ? AND state = 'joined'`,
+    leader,
+  )?.n ?? 0
+
+/**
+ * A leader's attempt is over, in whatever way: those that joined it end with it, or one of them takes its place. Bounded
+ * work; the timer `followers` does the rest. In the transaction that ended the leader, after its result was written.
+ */
+export const settleFollowers = (context: LedgerContext, id: string): void => {
+  const leader = findJob(context, id)
+  if (!leader || !isEnded(leader.state)) return
+  const rows = joined(context, id, FOLLOWERS_PER_TURN)
+  if (rows.length === 0) {
+    leadersOf(context).delete(id)
+    return
+  }
+  const carried = first(context.store, 'SELECT job FROM results WHERE job = ?', id) !== undefined
+  if (leader.state === 'succeeded' || (leader.state === 'cancelled' && carried)) {
+    for (const row of rows)
+      move(context, row, 'share', resultOfOther(leader), { publication: 'pending', ...(leader.rows === null ? {} : { rows: leader.rows }) })
+  } else if (leader.state === 'failed' && leader.error_code !== 'expired') {
+    const error = { code: leader.error_code ?? 'failed', message: leader.error_message ?? '' }
+    for (const row of rows)
+      move(
+        context,
+        row,
+        'fail',
+        { error_code: error.code, error_message: error.message },
+        { error, reason: `job ${id}, which ran for this one too, failed` },
+      )
+  } else {
+    promote(context, id, rows)
+    return
+  }
+  if (rows.length === FOLLOWERS_PER_TURN) setTimer(context.store, 'followers', id, context.now())
+}
+
+/** Whether others have joined this job. */
+export const leads = (context: LedgerContext, id: string): boolean => leadersOf(context).has(id)
+
+/** The oldest takes the leader's place and waits for a slot; the others join it. */
+const promote = (context: LedgerContext, leader: string, [next]: JobRow[]): void => {
+  if (!next) return
+  if (move(context, next, 'release', { coalesced_with: null }) !== 'moved') return
+  // Also in memory, where rows are not read again.
+  context.store.run(`UPDATE jobs SET coalesced_with = ? WHERE coalesced_with = ? AND state = 'joined'`, next.id, leader)
+  for (const row of context.memory.jobs.values()) if (row.coalesced_with === leader && row.state === 'joined') row.coalesced_with = next.id
+  leadersOf(context).add(next.id)
+  leadersOf(context).delete(leader)
+  laneReady(context, next.pool, next.queue)
+}
+
+/** Whether the execution of a job that its submitter has left is wanted by nobody any more. */
+export const isAbandoned = (context: LedgerContext, leader: JobRow): boolean =>
+  leader.state === 'carrying' && followers(context, leader.id) === 0
+
+interface Pointer {
+  id: string
+  finished_at: number
+  retention_seconds: number | null
+}
+
+/** Jobs, not deleted, that point to the result which `writer` wrote, itself among them. */
+export const pointers = (context: LedgerContext, writer: string): Pointer[] => {
+  const where = (column: string): string =>
+    `SELECT id, finished_at, retention_seconds FROM jobs WHERE ${column} = ? AND state = 'succeeded' AND deleted_at IS NULL`
+  return context.store.all<Pointer>(
+    `${where('id')} UNION ALL ${where('coalesced_with')} UNION ALL ${where('reused_from')}`,
+    writer,
+    writer,
+    writer,
+  )
+}
+
+/** The other jobs that show what becomes of this writer's result. */
+export const sharers = (context: LedgerContext, writer: string): JobRow[] => {
+  const where = (column: string): string => `SELECT * FROM jobs WHERE ${column} = ? AND state = 'succeeded' AND deleted_at IS NULL`
+  return adopt(context, context.store.all<JobRow>(`${where('coalesced_with')} UNION ALL ${where('reused_from')}`, writer, writer))
+}
+
+/** The last that left an execution hears what became of its query. */
+export const noteCancelled = (context: LedgerContext, writer: string, outcome: string, reason: string | null): void => {
+  for (const row of adopt(
+    context,
+    context.store.all<JobRow>(`SELECT * FROM jobs WHERE coalesced_with = ? AND state = 'cancelled' AND cancel_outcome = 'sent'`, writer),
+  ))
+    updateJob(context, row, { cancel_outcome: outcome, cancel_reason: reason })
+}
