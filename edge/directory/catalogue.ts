@@ -152,6 +152,13 @@ export const task = (store: Store, tenant: TenantId, name: TaskName): Catalogued
   return describe(store, entries)
 }
 
+/** The pools whose connected nodes have each task in the definition that counts; none where no node has it now. */
+export const poolsOf = (store: Store, tenant: TenantId, names: readonly string[]): PoolName[][] =>
+  names.map((name) => {
+    const found = task(store, tenant, name as TaskName)
+    return found?.available ? found.pools : []
+  })
+
 /** One task out of what several nodes say about it: a connected node's word before that of one that is gone, then the newest. */
 const describe = (store: Store, entries: readonly Entry[]): CataloguedTask | null => {
   const online = entries.filter((entry) => entry.online === 1)

@@ -10,7 +10,7 @@ import { nodeStore } from '../storage/node-store.ts'
 import type { Store } from '../storage/store.ts'
 import { nextDue } from '../storage/timers.ts'
 import { DirectoryCache } from './cache.ts'
-import { type Announcement, announce, task, tasks } from './catalogue.ts'
+import { type Announcement, announce, poolsOf, task, tasks } from './catalogue.ts'
 import { storedKeys } from './keys.ts'
 import { nodeGone, nodeSeen, nodes } from './nodes.ts'
 import { MIGRATIONS } from './schema.ts'
@@ -238,6 +238,26 @@ describe('the catalogue', () => {
     runTimers(store, month)
     expect(tasks(store, acme).map(({ name }) => name)).toEqual(['b'])
     expect(nextDue(store)).toBe(month + PRUNE_EVERY_SECONDS * 1_000)
+  })
+})
+
+describe('the pools of tasks', () => {
+  it('are those of connected nodes that have the newest definition, and follow them', () => {
+    const store = open()
+    const pool = (name: string) => ({ pool: PoolName.parse(name) })
+    announce(store, NOW, announcement('n1', [announced('a'), announced('b')], pool('one')))
+    announce(store, NOW, announcement('n2', [announced('b')], pool('two')))
+    expect(poolsOf(store, acme, ['a', 'b', 'c'])).toEqual([['one'], ['one', 'two'], []])
+    nodeGone(store, gone('n1'))
+    expect(poolsOf(store, acme, ['a', 'b'])).toEqual([[], ['two']])
+    announce(store, NOW, announcement('n1', [announced('a')], pool('three')))
+    expect(poolsOf(store, acme, ['b', 'a'])).toEqual([['two'], ['three']])
+  })
+
+  it('are no business of a tenant whom the node does not serve', () => {
+    const store = open()
+    announce(store, NOW, announcement('n1', [announced('a')], { tenants: ['acme'] }))
+    expect(poolsOf(store, globex, ['a'])).toEqual([[]])
   })
 })
 

@@ -8,7 +8,7 @@ import { migrate } from '../storage/migrate.ts'
 import { objectStore } from '../storage/object-store.ts'
 import type { Store } from '../storage/store.ts'
 import { nextDue } from '../storage/timers.ts'
-import { type Announced, type Announcement, announce, type CataloguedTask, task, tasks } from './catalogue.ts'
+import { type Announced, type Announcement, announce, type CataloguedTask, poolsOf, task, tasks } from './catalogue.ts'
 import { storedKeys } from './keys.ts'
 import { hasPool, type NodeInfo, type NodeSeen, nodeGone, nodeSeen, nodes } from './nodes.ts'
 import { dueTenants, fileSchedules, mustTell, tellLater, told } from './schedules.ts'
@@ -79,6 +79,10 @@ export class DirectoryObject extends DurableObject<Env> {
       const found = task(this.#store, tenant, name as TaskName)
       return found && { ...found, sql: '' }
     })
+  }
+
+  poolsOf(tenant: TenantId, names: string[]): PoolName[][] {
+    return poolsOf(this.#store, tenant, names)
   }
 
   nodes(tenant: TenantId): NodeInfo[] {

@@ -91,3 +91,8 @@ export const PAGES_IN_MEMORY = 4
 export const MAX_FOLLOWERS = 10_000
 /** Jobs that end with the one they joined in one transaction; the rest follows in the next. */
 export const FOLLOWERS_PER_TURN = 1_000
+/** A job that has waited so long is asked about: its task's nodes may have gone to another pool. */
+export const STRANDED_AFTER_SECONDS = 60
+/** Waiting jobs that are looked at for this in one poke, and tasks asked about: what is left comes with the next. */
+export const STRANDED_JOBS = 5_000
+export const STRANDED_TASKS = 200

@@ -66,6 +66,7 @@ import {
 import { LEDGER_MIGRATIONS } from './schema.ts'
 import { settle } from './settle.ts'
 import { rememberSlice } from './slices.ts'
+import { type LookedAt, rescueStranded } from './stranded.ts'
 import { type Follow, type Followed, Streams } from './streams.ts'
 import { countLive, type Submission, type Submitted, submit } from './submit.ts'
 import { fireTimers } from './timers.ts'
@@ -77,6 +78,7 @@ export class LedgerObject extends DurableObject<Env> {
   readonly #streams: Streams
   readonly #live = new Map<string, Liveness>()
   #liveCount: number
+  readonly #looked: LookedAt = { offset: 0 }
   readonly #alarm: Alarm
   readonly #submits: Gather<Submission, Submitted>
   readonly #publisher: Publisher
@@ -422,6 +424,13 @@ export class LedgerObject extends DurableObject<Env> {
   /** The cron's poke: handles what an alarm has missed. */
   async sweep(): Promise<void> {
     await this.alarm()
+    const directory = stub(this.env.DIRECTORY, 'directory', this.env)
+    await rescueStranded(
+      this.#context,
+      this.#looked,
+      (names) => directory.poolsOf(this.#context.tenant, names),
+      (body) => this.#commit(body),
+    )
   }
 
   #commit<T>(body: (context: LedgerContext) => T): T {

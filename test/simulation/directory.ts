@@ -6,9 +6,11 @@ export class DirectoryDouble {
   readonly tables = new Set<string>()
   readonly pools = new Set<string>()
   readonly nodes = new Map<string, string>()
+  readonly #poolsOf = new Map<string, Set<string>>()
 
   announce(message: { node: string; pool: string; tasks: AnnouncedTask[] }): { accepted: number; refused: [] } {
     this.pools.add(message.pool)
+    for (const { name } of message.tasks) this.#poolsOf.set(name, (this.#poolsOf.get(name) ?? new Set()).add(message.pool))
     return { accepted: message.tasks.length, refused: [] }
   }
 
@@ -17,6 +19,10 @@ export class DirectoryDouble {
   }
 
   nodeGone(): void {}
+
+  poolsOf(_tenant: string, names: string[]): string[][] {
+    return names.map((name) => [...(this.#poolsOf.get(name) ?? [])])
+  }
 
   remember(memory: { ledger?: string; table?: string }): void {
     if (memory.ledger !== undefined) this.ledgers.add(memory.ledger)
