@@ -25,7 +25,7 @@ export interface Env {
   SCARAB_EMBEDDED?: string
   /** Restricts Durable Objects to a jurisdiction ("eu"), in production. */
   SCARAB_JURISDICTION?: string
-  /** JSON: weights of tenants in every pool's fair choice, {"acme": 3}; 1 when not named (edge/pool/weights.ts). */
+  /** JSON: weights of tenants in every pool's fair choice, {"acme": 3}; 1 when not named (edge/contract/weights.ts). */
   SCARAB_TENANT_WEIGHTS?: string
   /** S3 settings of the bucket, where nodes can reach it: then uploads are signed PUTs instead of the Worker's route. */
   /** Tests only: where named fault points report themselves (edge/fault.ts). */

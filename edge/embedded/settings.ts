@@ -1,5 +1,5 @@
 import { join, resolve } from 'node:path'
-import { tenantWeights } from '../pool/weights.ts'
+import { tenantWeights } from '../contract/weights.ts'
 import { ROOT } from './runtimes.mjs'
 
 /** A fault of the surroundings that a person can mend: printed as one line, without a stack. */
@@ -25,7 +25,7 @@ export interface Settings {
   drainSeconds: number
   /** Extra host names the Worker answers to, comma separated. */
   hosts: string
-  /** JSON: weights of tenants in the fair choice (edge/pool/weights.ts). */
+  /** JSON: weights of tenants in the fair choice (edge/contract/weights.ts). */
   tenantWeights: string
 }
 

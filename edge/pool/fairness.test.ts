@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { TenantId as Tenant, type TenantId } from '../contract/ids.ts'
 import { nodeStore } from '../storage/node-store.ts'
-import { FairWorld } from './fair-world.ts'
 import { ACME, BOB, TestPool } from './fixture.ts'
+import { FairWorld } from './test-fair-world.ts'
 
 /** The same numbers in every run. */
 const dice = (seed: number): (() => number) => {

@@ -1,6 +1,7 @@
 import { DurableObject } from 'cloudflare:workers'
 import { stub } from '../addressing.ts'
 import type { NodeId, PoolName, QueueName, SessionId, TenantId } from '../contract/ids.ts'
+import { tenantWeights } from '../contract/weights.ts'
 import type { Env } from '../env.ts'
 import { fault } from '../fault.ts'
 import { migrate } from '../storage/migrate.ts'
@@ -22,7 +23,6 @@ import {
   unreachable,
 } from './pool.ts'
 import { POOL_MIGRATIONS } from './schema.ts'
-import { tenantWeights } from './weights.ts'
 
 /** One pool of nodes: ready lanes, free slots and the fair choice between them. Only small messages pass here. */
 export class PoolObject extends DurableObject<Env> {

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { TenantId } from '../contract/ids.ts'
+import { TenantId } from './ids.ts'
 
 /** `SCARAB_TENANT_WEIGHTS`, JSON: `{"acme": 3, "bolt": 0.5}`. Whoever is not named weighs 1. */
 export const TenantWeights = z.record(TenantId, z.number().min(0.01).max(100))
