@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import { PoolName, QueueName, TaskName } from '../contract/ids.ts'
 import { commit } from './context.ts'
-import { HOLDER, POOL, request, submission, testLedger } from './fixture.ts'
+import { HOLDER, nodeTask, POOL, request, submission, testLedger } from './fixture.ts'
 import { findJob } from './jobs.ts'
 import { offer } from './leases.ts'
 import { STRANDED_AFTER_SECONDS, STRANDED_JOBS, STRANDED_TASKS } from './limits.ts'
@@ -49,10 +49,10 @@ it('a job that waits where no node of its task is left follows its task, and its
   expect(await look()).toBe(1)
   expect([poolOf(id), poolOf(other)]).toEqual(['new', 'default'])
   expect(effects).toMatchObject([{ kind: 'ready', pool: 'new', queue: 'default', seq: 1 }])
-  const hash = 'a'.repeat(64)
-  const taken = commit(context, (inner) => offer(inner, { ...request(HOLDER, 10, { a: hash, b: hash }), pool: NEW }))
+  const known = nodeTask('a')
+  const taken = commit(context, (inner) => offer(inner, { ...request(HOLDER, 10, { a: known, b: known }), pool: NEW }))
   expect(taken.offers.map(({ job }) => job)).toEqual([id])
-  const left = commit(context, (inner) => offer(inner, request(HOLDER, 10, { a: hash, b: hash })))
+  const left = commit(context, (inner) => offer(inner, request(HOLDER, 10, { a: known, b: known })))
   expect(left.offers.map(({ job }) => job)).toEqual([other])
 })
 
@@ -76,7 +76,7 @@ it('one that was offered while the directory was asked stays with its node', asy
   const id = take()
   pass(STRANDED_AFTER_SECONDS * 1000)
   const moved = look(async () => {
-    commit(context, (inner) => offer(inner, request(HOLDER, 1, { a: 'a'.repeat(64) })))
+    commit(context, (inner) => offer(inner, request(HOLDER, 1, { a: nodeTask('a') })))
     return [[NEW]]
   })
   expect(await moved).toBe(0)
