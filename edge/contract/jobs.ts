@@ -120,7 +120,7 @@ export const SubmitOptions = z.strictObject({
 export const SubmitBody = SubmitOptions.extend({
   alias: Alias.optional(),
   /** RFC 3339, with an offset: not before this instant. */
-  eta: z.iso.datetime({ offset: true }).optional(),
+  eta: z.iso.datetime({ offset: true, error: 'an instant as in RFC 3339, such as 2026-01-31T06:00:00Z or …+02:00' }).optional(),
 })
 export type SubmitBody = z.infer<typeof SubmitBody>
 
