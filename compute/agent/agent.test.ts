@@ -325,7 +325,7 @@ describe('a node', () => {
   test('stops a query that outlives max_runtime', async () => {
     const system = await start()
     await begin(system, offer(1, { max_runtime_seconds: 1 }))
-    expect((await system.edge.next('fail')).items[0]?.failure).toMatchObject({ code: 'max_runtime_exceeded', class: 'limit' })
+    expect((await system.edge.next('fail')).items[0]?.failure).toMatchObject({ code: 'max_runtime', class: 'limit' })
   })
 
   test('comes back after a cut with what it is running, and repeats what was not answered', async () => {

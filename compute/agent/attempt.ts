@@ -151,7 +151,7 @@ const outcomeOf = (reason: unknown, offer: Offer, signal: AbortSignal, stage: St
     return {
       kind: 'fail',
       failure: {
-        code: 'max_runtime_exceeded',
+        code: 'max_runtime',
         message: `the query ran longer than ${offer.max_runtime_seconds} s (max_runtime of task "${offer.task}") and was stopped`,
         class: 'limit',
       },

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import type { Address } from './dsn.ts'
+import { isOverload } from './overload.ts'
 import { md5Answer, type ScramStart, scramAnswer, scramStart, scramVerify } from './scram.ts'
 import { ConnectionTrouble, openSocket, requestCancel } from './socket.ts'
 import { cstringAt, FROM_SERVER, int32At, Outgoing, readError, type ServerError, textOf } from './wire.ts'
@@ -40,6 +41,10 @@ const REJECTIONS: Record<string, string> = {
   '28000': 'the server does not let this user in from here (pg_hba.conf)',
   '3D000': 'the database does not exist',
   '42501': 'the user may not connect to the database',
+}
+const OVERLOADS: Record<string, string> = {
+  '53300': 'the server has as many connections as it allows; lower max_active on the nodes, or raise max_connections',
+  '57P03': 'the server is starting, or recovering',
 }
 /** A message longer than this means that the other side does not speak the protocol; PostgreSQL's own limit is 1 GB. */
 const MAX_MESSAGE_BYTES = 0x3fff_ffff + 1024
@@ -156,9 +161,8 @@ export class Connection {
         } else if (type === FROM_SERVER.error) {
           const { code } = readError(bytes, start, end)
           const known = REJECTIONS[code]
-          // 57P03 is a server that is starting, 53300 one with too many clients: both pass.
-          const passing = code === '57P03' || code.startsWith('53')
-          fail(new ConnectionTrouble(passing ? 'unreachable' : 'rejected', known ?? `the server refused the session (SQLSTATE ${code})`))
+          const kind = isOverload(code) ? 'overloaded' : 'rejected'
+          fail(new ConnectionTrouble(kind, known ?? OVERLOADS[code] ?? `the server refused the session (SQLSTATE ${code})`))
         }
       },
     }

@@ -43,6 +43,8 @@ const MAX_STATEMENTS = 5_000
 const CLOCK_SLACK_MS = 50
 /** When the server has not kept its statement_timeout for so long, the query is stopped from here. */
 const OVERTIME_MS = 3_000
+/** `setTimeout` cannot wait longer (24 days): what is more would ring at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1
 /** A pooled connection may have died, and a prepared statement may have gone stale; after that it is no accident. */
 const MAX_STARTS = 3
 
@@ -229,7 +231,7 @@ export class PostgresEngine implements Engine {
       row: (bytes, start, end) => collector.row(bytes, start, end),
     })
     signal.addEventListener('abort', stop, { once: true })
-    const overtime = limitMs === null ? undefined : setTimeout(stop, limitMs + OVERTIME_MS)
+    const overtime = limitMs === null ? undefined : setTimeout(stop, Math.min(limitMs + OVERTIME_MS, LONGEST_TIMER_MS))
     try {
       const ended = await work
       const stopped = await this.#settled(stopping)

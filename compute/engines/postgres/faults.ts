@@ -1,5 +1,6 @@
 import type { Failure } from '../../../edge/contract/node.ts'
 import { EngineFault, type Source } from '../engine.ts'
+import { isOverload } from './overload.ts'
 import type { ConnectionTrouble } from './socket.ts'
 import type { ServerError } from './wire.ts'
 
@@ -18,14 +19,15 @@ export const connectionFault = (source: Source, trouble: ConnectionTrouble): Eng
   const message = `source "${source.name}": ${trouble.message}`
   if (trouble.kind === 'rejected') return fault('source_rejected', message, 'source')
   if (trouble.kind === 'aborted') return fault('cancelled', message, 'cancelled')
+  if (trouble.kind === 'overloaded') return fault('source_overloaded', message, 'overloaded')
   return fault(trouble.kind === 'lost' ? 'connection_lost' : 'source_unavailable', message, 'lost')
 }
 
 /**
- * SQLSTATEs that say "not you, not now": the server was stopped, was busy, or a standby had to go on. A second attempt may
- * do, so they count as lost. PostgreSQL documentation, appendix A.
+ * SQLSTATEs that say "not you, not now": the server was stopped, or a standby had to go on. A second attempt may do, so they
+ * count as lost. PostgreSQL documentation, appendix A.
  */
-const PASSING = /^(08|53|57P0[1-5]|40001|40P01)/
+const PASSING = /^(08|57P0[1245]|40001|40P01)/
 
 export interface ErrorContext {
   source: Source
@@ -57,6 +59,7 @@ export const serverFault = (error: ServerError, context: ErrorContext): EngineFa
       return fault('max_runtime', `the statement was stopped after ${context.maxRuntimeSeconds} seconds, the task's max_runtime`, 'limit')
     return fault('stopped_by_source', message, 'source')
   }
+  if (isOverload(error.code)) return fault('source_overloaded', message, 'overloaded')
   if (PASSING.test(error.code)) return fault('connection_lost', message, 'lost')
   if (error.code === '25006') return fault('not_read_only', `${message}. Reports run in a read-only transaction`, 'sql')
   if (!context.bound && (error.code.startsWith('22') || error.code === '08P01')) return fault('invalid_argument', message, 'arguments')

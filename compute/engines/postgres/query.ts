@@ -10,6 +10,8 @@ export interface Description {
 
 export type Described = { ok: true; description: Description } | { ok: false; error: ServerError }
 
+/** What statement_timeout can say at most: 32 bits of milliseconds, 24 days. */
+const LONGEST_TIMEOUT_MS = 2 ** 31 - 1
 /** Prepared statements a connection keeps; the oldest makes room. */
 const MAX_STATEMENTS = 256
 let statementNumber = 0
@@ -112,7 +114,10 @@ export interface Report {
  * cost one round trip. After an error the server skips to the commit, which then rolls back. Throws ConnectionTrouble.
  */
 export const runReport = async (connection: Connection, report: Report): Promise<Ended> => {
-  const timeout = report.timeoutMs === null ? '' : `;set local statement_timeout = ${Math.max(1, Math.ceil(report.timeoutMs))}`
+  const timeout =
+    report.timeoutMs === null
+      ? ''
+      : `;set local statement_timeout = ${Math.min(LONGEST_TIMEOUT_MS, Math.max(1, Math.ceil(report.timeoutMs)))}`
   const request = new Outgoing().simple(`begin read only${timeout}`)
   const { name, fresh } = prepare(connection, request, report.sql, report.oids)
   request.bind(name, report.args).execute().sync().simple('commit')

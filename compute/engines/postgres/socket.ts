@@ -5,12 +5,13 @@ import type { Address } from './dsn.ts'
 import { Outgoing } from './wire.ts'
 
 /**
- * Why there is no connection. `unreachable`: nobody answered, or not yet; `rejected`: somebody answered and said no,
+ * Why there is no connection. `unreachable`: nobody answered, or not yet; `overloaded`: somebody answered and has no room now;
+ * `rejected`: somebody answered and said no,
  * which the same settings will hear again; `lost`: the connection ended in the middle. Reasons name neither host nor
  * user: both stand in the dsn.
  */
 export class ConnectionTrouble extends Error {
-  readonly kind: 'unreachable' | 'rejected' | 'lost' | 'aborted'
+  readonly kind: 'unreachable' | 'overloaded' | 'rejected' | 'lost' | 'aborted'
   constructor(kind: ConnectionTrouble['kind'], reason: string) {
     super(reason)
     this.name = 'ConnectionTrouble'
