@@ -129,7 +129,7 @@ const listHandler = async (c: AppContext): Promise<Response> => {
     before: cursor === undefined ? null : idOfCursor(cursor),
     limit,
   })
-  return c.json({ items, next: next === null ? null : cursorOf(next) })
+  return taggedJson(c, { items, next: next === null ? null : cursorOf(next) })
 }
 
 const decideHandler = (decision: 'approve' | 'reject') => async (c: AppContext) =>

@@ -1,6 +1,13 @@
 import type { Operation } from './openapi.ts'
 
 const text = { type: 'string' }
+const ifNoneMatch = {
+  name: 'If-None-Match',
+  in: 'header',
+  schema: text,
+  description: '`ETag` of an answer before. RFC 9110, section 13.1.2.',
+} as const
+const notModified = { 304: { description: 'It is as the tag of If-None-Match says' } }
 const decide = (word: 'approve' | 'reject', what: string): Operation => ({
   method: 'post',
   path: `/v1/groups/{id}/steps/{step}/${word}`,
@@ -39,8 +46,9 @@ export const GROUP_OPERATIONS: Operation[] = [
       { name: 'cursor', in: 'query', schema: text, description: '`next` of the page before' },
       { name: 'alias', in: 'query', schema: text, description: 'Only groups of this alias' },
       { name: 'state', in: 'query', schema: text, description: 'Only groups in this state' },
+      ifNoneMatch,
     ],
-    answers: { 200: { description: 'A page', schema: 'GroupPage' } },
+    answers: { 200: { description: 'A page', schema: 'GroupPage' }, ...notModified },
     problems: [400, 401, 403],
   },
   {
@@ -48,10 +56,8 @@ export const GROUP_OPERATIONS: Operation[] = [
     path: '/v1/groups/{id}',
     summary: 'One group with its steps',
     scope: 'jobs:read',
-    parameters: [
-      { name: 'If-None-Match', in: 'header', schema: text, description: '`ETag` of an answer before. RFC 9110, section 13.1.2.' },
-    ],
-    answers: { 200: { description: 'The group', schema: 'Group' }, 304: { description: 'It is as the tag of If-None-Match says' } },
+    parameters: [ifNoneMatch],
+    answers: { 200: { description: 'The group', schema: 'Group' }, ...notModified },
     problems: [401, 403, 404, 410],
   },
   {

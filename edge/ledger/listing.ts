@@ -40,27 +40,26 @@ export const above = (id: string): string => {
 
 const innerOf = (state: JobState): InnerState[] => (Object.keys(SHOWN) as InnerState[]).filter((inner) => SHOWN[inner] === state)
 
-/** The indexes over few jobs among millions, and which states they hold. */
-const RARE: { index: string; states: InnerState[] }[] = [
-  { index: 'jobs_lane', states: ['waiting'] },
-  { index: 'jobs_held', states: ['offered', 'leased', 'running', 'carrying'] },
-  { index: 'jobs_parked', states: ['blocked', 'joined', 'scheduled'] },
-  { index: 'jobs_stopped', states: ['failed', 'cancelled'] },
-]
 const named = (states: readonly string[]): string =>
   states.length === 1 ? `= '${states[0]}'` : `IN (${states.map((state) => `'${state}'`).join(', ')})`
 
-/** Ids of all jobs in a state that few jobs are in; null when there are more than a list looks at. */
-const rareIds = ({ store }: LedgerContext, state: JobState): string[] | null => {
-  if (state === 'succeeded') return null
-  const wanted = innerOf(state)
+/** The indexes over the jobs that are alive, few among millions, and which states they hold. */
+const ALIVE: { index: string; states: InnerState[] }[] = [
+  { index: 'jobs_lane', states: ['waiting'] },
+  { index: 'jobs_held', states: ['offered', 'leased', 'running', 'carrying'] },
+  { index: 'jobs_parked', states: ['blocked', 'joined', 'scheduled'] },
+]
+
+/** Ids of all live jobs in these states; null when there are more than a list looks at. */
+const aliveIds = ({ store }: LedgerContext, wanted: readonly InnerState[]): string[] | null => {
   const ids: string[] = []
-  for (const { index, states } of RARE) {
+  for (const { index, states } of ALIVE) {
     const those = states.filter((inner) => wanted.includes(inner))
     if (those.length === 0) continue
+    // The index is found by all of its states; named again only where some of them are not asked for.
+    const narrowed = those.length < states.length ? ` AND state ${named(those)}` : ''
     const found = store.all<{ id: string }>(
-      // The index holds all of its states; named twice only where some of them are not asked for.
-      `SELECT id FROM jobs INDEXED BY ${index} WHERE state ${named(states)}${those.length < states.length ? ` AND state ${named(those)}` : ''} LIMIT ?`,
+      `SELECT id FROM jobs INDEXED BY ${index} WHERE state ${named(states)}${narrowed} LIMIT ?`,
       LIST_SCAN_ROWS + 1,
     )
     if (found.length > LIST_SCAN_ROWS) return null
@@ -69,46 +68,57 @@ const rareIds = ({ store }: LedgerContext, state: JobState): string[] | null => 
   return ids
 }
 
+/** Walked from the newest on, a bounded part at a time: all jobs, or those that came to nothing. */
+const ALL = 'jobs WHERE id < ?'
+const STOPPED = `jobs INDEXED BY jobs_stopped WHERE state IN ('failed', 'cancelled') AND id < ?`
+
 /** Ids that the query wants, the newest first, at most `limit`; `floor`: every id from here on was looked at ('' for all). */
 const idsOf = (context: LedgerContext, { alias, task, state, before }: ListQuery, limit: number): { ids: string[]; floor: string } => {
   const { store } = context
+  const inner = state === null ? null : innerOf(state)
   const where: string[] = ['deleted_at IS NULL']
   const values: SqlValue[] = []
-  const ask = (condition: string, value: SqlValue): void => {
-    where.push(condition)
-    values.push(value)
+  if (task !== null) {
+    where.push('task = ?')
+    values.push(task)
   }
-  if (task !== null) ask('task = ?', task)
-  if (state !== null) where.push(`state ${named(innerOf(state))}`)
+  if (inner) where.push(`state ${named(inner)}`)
   const conditions = where.join(' AND ')
   const all = (query: string, ...more: SqlValue[]): string[] => store.all<{ id: string }>(query, ...more).map(({ id }) => id)
   const below = before ?? TOP
-  const answer = (ids: string[]): { ids: string[]; floor: string } => ({ ids, floor: ids.length < limit ? '' : (ids.at(-1) ?? '') })
+  const whole = (ids: string[]): { ids: string[]; floor: string } => ({ ids, floor: ids.length < limit ? '' : (ids.at(-1) ?? '') })
   if (alias !== null)
-    return answer(
+    return whole(
       all(`SELECT id FROM jobs WHERE alias = ? AND id < ? AND ${conditions} ORDER BY id DESC LIMIT ?`, alias, below, ...values, limit),
     )
-  const rare = state === null ? null : rareIds(context, state)
-  if (rare)
-    return answer(
-      all(
-        `SELECT id FROM jobs WHERE id IN (SELECT value FROM json_each(?)) AND id < ? AND ${conditions} ORDER BY id DESC LIMIT ?`,
-        JSON.stringify(rare),
-        below,
-        ...values,
-        limit,
-      ),
+  const among = (ids: string[]): string[] =>
+    all(
+      `SELECT id FROM jobs WHERE id IN (SELECT value FROM json_each(?)) AND id < ? AND ${conditions} ORDER BY id DESC LIMIT ?`,
+      JSON.stringify(ids),
+      below,
+      ...values,
+      limit,
     )
-  const ids = all(
-    `SELECT id FROM (SELECT id, deleted_at, task, state FROM jobs WHERE id < ? ORDER BY id DESC LIMIT ?) WHERE ${conditions} LIMIT ?`,
+  const stopped = state === 'failed' || state === 'cancelled'
+  const alive = inner && state !== 'succeeded' ? aliveIds(context, inner) : null
+  if (alive && !stopped) return whole(among(alive))
+  const source = stopped ? STOPPED : ALL
+  const walked = all(
+    `SELECT id FROM (SELECT id, deleted_at, task, state FROM ${source} ORDER BY id DESC LIMIT ?) WHERE ${conditions} LIMIT ?`,
     below,
     LIST_SCAN_ROWS,
     ...values,
     limit,
   )
-  if (ids.length >= limit) return answer(ids)
-  const [floor = ''] = all('SELECT id FROM jobs WHERE id < ? ORDER BY id DESC LIMIT 1 OFFSET ?', below, LIST_SCAN_ROWS - 1)
-  return { ids, floor }
+  const floor =
+    walked.length >= limit
+      ? (walked.at(-1) ?? '')
+      : (all(`SELECT id FROM ${source} ORDER BY id DESC LIMIT 1 OFFSET ?`, below, LIST_SCAN_ROWS - 1)[0] ?? '')
+  // A job whose submitter has left counts as cancelled while a node still runs it for others.
+  const besides = stopped && alive && alive.length > 0 ? among(alive).filter((id) => id >= floor) : []
+  if (besides.length === 0) return { ids: walked, floor }
+  const ids = [...walked, ...besides].sort((one, other) => (one < other ? 1 : -1)).slice(0, limit)
+  return { ids, floor: ids.length < limit ? floor : (ids.at(-1) ?? '') }
 }
 
 /** Jobs of the database, newest first, keyset by id; deleted ones are not listed. Looks at a bounded number of rows. */

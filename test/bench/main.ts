@@ -1,20 +1,23 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, release, tmpdir, totalmem } from 'node:os'
 import { dirname, join } from 'node:path'
+import { TenantId } from '../../edge/contract/ids.ts'
 import { type System, startSystem } from '../../edge/embedded/system.ts'
 import { type Figure, markdown } from './figures.ts'
 import { FLIGHTS } from './flights.ts'
 import { MILLION_TASK, measureLargeJob } from './large-job.ts'
+import { measureLedger } from './ledger.ts'
 import { FLIGHTS_TASK, measureSlices } from './slices.ts'
 import { measureSmallJobs, ONE_ROW_TASK } from './small-jobs.ts'
 import { startSource } from './source.ts'
 
 /**
- * `npm run bench [-- part …]`: parts are `small`, `large` and `slices`; all without one. Prints a table in Markdown, each
+ * `npm run bench [-- part …]`: parts are `small`, `large`, `slices` and `ledger`; all without one (`ledger` fills a million jobs only when
+ * it is named). Prints a table in Markdown, each
  * figure with its aim and with a limit or a peer that was measured in the same run.
  */
 
-const PARTS = ['small', 'large', 'slices'] as const
+const PARTS = ['small', 'large', 'slices', 'ledger'] as const
 const TENANT = 'bench'
 /** A database can work on more statements than the node has processors. */
 const SLOTS = 10
@@ -92,6 +95,10 @@ try {
   if (measures('slices')) {
     say('slices …')
     measured(await measureSlices(running.origin, token))
+  }
+  if (measures('ledger')) {
+    say('a ledger of many finished jobs …')
+    measured(await measureLedger(join(folder, 'ledgers'), TenantId.parse(TENANT), wanted.has('ledger') ? [100_000, 1_000_000] : [100_000]))
   }
 } finally {
   if (figures.length > 0) {

@@ -1,0 +1,254 @@
+import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { type JobId, TaskName } from '../../edge/contract/ids.ts'
+import type { Env } from '../../edge/env.ts'
+import { manifestSigner } from '../../edge/identity/signature.ts'
+import { commit, type LedgerContext } from '../../edge/ledger/context.ts'
+import { complete, fail } from '../../edge/ledger/finish.ts'
+import { completion, HOLDER, request, submission } from '../../edge/ledger/fixture.ts'
+import { Housekeeper } from '../../edge/ledger/housekeeper.ts'
+import { jobIds } from '../../edge/ledger/ids.ts'
+import { JobDesk } from '../../edge/ledger/job-desk.ts'
+import { accept, offer } from '../../edge/ledger/leases.ts'
+import { MAX_FINISHED_JOBS, MOVE_AFTER_SECONDS } from '../../edge/ledger/limits.ts'
+import { LedgerMemory } from '../../edge/ledger/memory.ts'
+import { MovedJobs } from '../../edge/ledger/moved.ts'
+import { eventNumbers } from '../../edge/ledger/numbers.ts'
+import { publicationOutcome } from '../../edge/ledger/publication.ts'
+import { LEDGER_MIGRATIONS } from '../../edge/ledger/schema.ts'
+import { settle } from '../../edge/ledger/settle.ts'
+import { submit } from '../../edge/ledger/submit.ts'
+import { fireTimers } from '../../edge/ledger/timers.ts'
+import { migrate } from '../../edge/storage/migrate.ts'
+import { nodeStore } from '../../edge/storage/node-store.ts'
+import { count, type Figure, ms, quantile, timed } from './figures.ts'
+
+/** Jobs ended in one transaction while the ledger is filled. */
+const BATCH = 500
+/** So many jobs of a ledger fail: a page of them to show, and more. */
+const FAILS = 500
+/** Jobs of a ledger that counts as empty: a list has a page of them to show. */
+const FEW = 1_000
+const TASKS = ['daily', 'other', 'rare'].map((name) => TaskName.parse(name))
+const HASHES = Object.fromEntries(TASKS.map((name) => [name, 'a'.repeat(64)]))
+const ONE_YEAR_MS = 365 * 24 * 3600 * 1000
+
+/** Object storage as files. */
+const bucketAt = (folder: string) => {
+  const pathOf = (key: string): string => join(folder, key)
+  return {
+    put: (key: string, text: string) => {
+      mkdirSync(dirname(pathOf(key)), { recursive: true })
+      writeFileSync(pathOf(key), text)
+      return Promise.resolve()
+    },
+    get: (key: string) => Promise.resolve({ arrayBuffer: () => Promise.resolve(readFileSync(pathOf(key))) }),
+    delete: (keys: string[]) => {
+      for (const key of keys) rmSync(pathOf(key), { force: true })
+      return Promise.resolve()
+    },
+  } as unknown as R2Bucket
+}
+
+/** One ledger on disk, wired as `LedgerObject` wires it, as far as jobs and housekeeping go. */
+const ledgerAt = (folder: string, tenant: LedgerContext['tenant']) => {
+  mkdirSync(folder, { recursive: true })
+  const path = join(folder, 'ledger.sqlite')
+  const store = nodeStore(path)
+  store.all('PRAGMA journal_mode = WAL')
+  store.all('PRAGMA synchronous = NORMAL')
+  migrate(store, LEDGER_MIGRATIONS)
+  let at = Date.now() - ONE_YEAR_MS
+  const now = (): number => at
+  const random = (bytes: number): Uint8Array => crypto.getRandomValues(new Uint8Array(bytes))
+  let keeping: Promise<void> = Promise.resolve()
+  let busy = false
+  const context: LedgerContext = {
+    store,
+    memory: new LedgerMemory(),
+    tenant,
+    now,
+    random,
+    newJobId: jobIds(tenant, null, now, random),
+    numbers: eventNumbers(store),
+    sign: manifestSigner('A'.repeat(43)),
+    emit: (effect) => {
+      if (effect.kind === 'events' && effect.ended) keeper.expect()
+      if (effect.kind === 'housekeeping') {
+        busy = true
+        keeping = keeper.step()
+      }
+    },
+    settle,
+  }
+  const bucket = bucketAt(join(folder, 'objects'))
+  const moved = new MovedJobs(context, bucket)
+  const own = { context, commit: <T>(body: (inner: LedgerContext) => T): T => commit(context, body), moved }
+  const keeper = new Housekeeper({ ...own, env: { RESULTS: bucket } as unknown as Env })
+  return {
+    context,
+    desk: new JobDesk({ ...own, bucket, live: new Map(), untilEnded: () => Promise.resolve() }),
+    pass: (milliseconds: number): void => {
+      at += milliseconds
+    },
+    /** Lets timers fire, and the housekeeping with them, until nothing is due; answers the longest firing, ms. */
+    rest: async (): Promise<number> => {
+      let longest = 0
+      do {
+        busy = false
+        at += 1_000
+        const from = performance.now()
+        fireTimers(context)
+        await keeping
+        longest = Math.max(longest, performance.now() - from)
+      } while (busy)
+      return longest
+    },
+    megabytes: (): number => statSync(path).size / 1e6,
+    close: () => store.close(),
+  }
+}
+type Ledger = ReturnType<typeof ledgerAt>
+
+const submitOne = ({ context }: Ledger, number: number): JobId => {
+  const task = TASKS[number % 1_000 === 0 ? 2 : number % 2] ?? submission().task
+  const args = [`2026-01-${String(1 + (number % 28)).padStart(2, '0')}`, number]
+  const taken = submit(context, submission({ task, args }), 0)
+  if (!taken.ok) throw new Error(taken.detail)
+  return taken.job.id
+}
+
+/** Jobs that were submitted, run, completed (some of them failed) and published. */
+const fill = async (ledger: Ledger, jobs: number): Promise<number> => {
+  const { context } = ledger
+  const every = Math.max(2, Math.floor(jobs / FAILS))
+  let longest = 0
+  for (let done = 0; done < jobs; done += BATCH) {
+    commit(context, (inner) => {
+      for (let number = 0; number < BATCH; number++) submitOne({ ...ledger, context: inner }, done + number)
+    })
+    const leases = commit(context, (inner) => offer(inner, request(HOLDER, BATCH, HASHES))).offers
+    commit(context, (inner) =>
+      accept(
+        inner,
+        HOLDER,
+        leases.map(({ job, attempt }) => ({ job, attempt, start: true })),
+      ),
+    )
+    const [bad, good] = [
+      leases.filter((_, index) => (done + index) % every === 0),
+      leases.filter((_, index) => (done + index) % every !== 0),
+    ]
+    const failure = { class: 'sql', code: 'sql_error', message: 'division by zero' } as const
+    commit(context, (inner) =>
+      fail(
+        inner,
+        HOLDER,
+        bad.map(({ job, attempt }) => ({ job, attempt, failure })),
+      ),
+    )
+    commit(context, (inner) =>
+      complete(
+        inner,
+        HOLDER,
+        good.map(({ job, attempt }) => completion(job, attempt)),
+      ),
+    )
+    commit(context, (inner) =>
+      publicationOutcome(
+        inner,
+        good.map(({ job, attempt }) => ({
+          job,
+          attempt,
+          publication: 'published' as const,
+          snapshot: '1234567890123456789',
+          reason: null,
+        })),
+      ),
+    )
+    // What settling a small result does, without its trip to object storage.
+    context.store.run('UPDATE results SET inline_parquet = NULL WHERE inline_parquet IS NOT NULL')
+    context.store.run(`DELETE FROM timers WHERE kind = 'purge'`)
+    // As if 500 jobs a second came all the time.
+    ledger.pass(1_000)
+    if ((done / BATCH) % 60 === 59) longest = Math.max(longest, await ledger.rest())
+  }
+  ledger.pass(MOVE_AFTER_SECONDS * 1_000)
+  return Math.max(longest, await ledger.rest())
+}
+
+const TURNS = 2_000
+const EVERYTHING = { alias: null, task: null, state: null, before: null, limit: 50 } as const
+
+/** What is timed, by its name in the table. */
+const ACTS: Record<string, (ledger: Ledger, turn: number) => Promise<unknown>> = {
+  submit: (ledger, turn) => Promise.resolve(commit(ledger.context, (context) => submitOne({ ...ledger, context }, turn))),
+  'list of 50': ({ desk }) => desk.list(EVERYTHING),
+  'list of 50 that failed': ({ desk }) => desk.list({ ...EVERYTHING, state: 'failed' }),
+  'a job': ({ desk, context }) => desk.job(String(context.store.all<{ id: string }>('SELECT max(id) AS id FROM jobs')[0]?.id), 0),
+}
+
+/** Both in turn, so that whatever else the machine does strikes both alike. Milliseconds, p50 and p99 of each. */
+const compare = async (few: Ledger, many: Ledger, act: (ledger: Ledger, turn: number) => Promise<unknown>): Promise<number[]> => {
+  const taken: [number[], number[]] = [[], []]
+  for (let turn = 0; turn < TURNS; turn++)
+    for (const [index, ledger] of [few, many].entries()) taken[index]?.push(...(await timed(1, () => act(ledger, turn))))
+  return taken.flatMap((values) => [quantile(values, 0.5), quantile(values, 0.99)])
+}
+
+/** Most of a ledger's database, whatever it has seen. */
+const MAX_MEGABYTES = 1_000
+const AIM = 1.5
+
+/** The ledger's own part, without workerd: so many finished jobs, and lists and submits against a ledger that has few. */
+export const measureLedger = async (folder: string, tenant: LedgerContext['tenant'], sizes: number[]): Promise<Figure[]> => {
+  const figures: Figure[] = []
+  for (const size of sizes) {
+    const [few, many] = [ledgerAt(join(folder, `few-${size}`), tenant), ledgerAt(join(folder, String(size)), tenant)]
+    try {
+      await fill(few, FEW)
+      const longest = await fill(many, size)
+      for (const [name, act] of Object.entries(ACTS)) {
+        const [fewHalf = 0, fewMost = 0, half = 0, most = 0] = await compare(few, many, act)
+        figures.push({
+          what: `${name}, ${count(size)} finished jobs, p50 / p99`,
+          measured: `${fine(half)} / ${fine(most)} ms`,
+          aim: `≤ ${AIM} ×`,
+          beside: `${count(FEW)} finished jobs: ${fine(fewHalf)} / ${fine(fewMost)} ms`,
+          good: most <= AIM * fewMost,
+        })
+      }
+      const pages = many.context.store.all<{ last: string }>('SELECT last FROM pages ORDER BY last')
+      if (pages.length > 0) {
+        // Pages at random: most are not in memory.
+        const deep = await timed(200, (turn) =>
+          many.desk.list({ ...EVERYTHING, before: pages[(turn * 7919) % pages.length]?.last ?? null }),
+        )
+        const [half, most] = [quantile(deep, 0.5), quantile(deep, 0.99)]
+        figures.push({
+          what: `list of 50 from ${count(pages.length)} pages of moved jobs, p50 / p99`,
+          measured: `${fine(half)} / ${fine(most)} ms`,
+          aim: '',
+          beside: 'without the way to object storage',
+          good: null,
+        })
+      }
+      figures.push(
+        {
+          what: `database, ${count(size)} finished jobs`,
+          measured: `${Math.round(many.megabytes())} MB`,
+          aim: `≤ ${MAX_MEGABYTES} MB`,
+          beside: `the newest ${count(MAX_FINISHED_JOBS)} at most are in it`,
+          good: many.megabytes() <= MAX_MEGABYTES,
+        },
+        { what: `longest step of the housekeeping, ${count(size)}`, measured: ms(longest), aim: '', beside: '', good: null },
+      )
+    } finally {
+      few.close()
+      many.close()
+    }
+  }
+  return figures
+}
+
+const fine = (value: number): string => value.toFixed(2)
