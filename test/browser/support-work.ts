@@ -26,6 +26,8 @@ export interface SupportWork {
 
 const id = (letter: string, n: number): string => `${letter}01kaj5m0w5svpp0r${String(n).padStart(10, '0')}`
 
+const APPROVAL_MS = 1_500_000
+
 const STEP: StepInfo = {
   job: null,
   state: 'waiting',
@@ -108,6 +110,8 @@ export const startSupportWork = (): SupportWork => {
       const { group, events } = kept
       const info = step === null ? undefined : Object.entries(group.steps).find(([name]) => name === step)?.[1]
       if (info && state) info.state = state
+      // The clock of an approval starts when somebody is asked.
+      if (info?.approval && state === 'approval') info.approval.deadline_at = new Date(Date.now() + APPROVAL_MS).toISOString()
       if (info && error !== undefined) info.error = { code: 'sql_error', message: error }
       if (groupState) group.state = groupState
       if (isOver(group)) group.finished_at = now()

@@ -89,14 +89,14 @@ describe('groups, schedules, queues and dead letters', () => {
     const { client, asked } = answering([
       event(1, 'running', { step: 'a', step_state: 'running' }),
       event(1, 'running', { step: 'a', step_state: 'running' }) + event(2, 'running', { step: 'a', step_state: 'failed' }),
-      'event: reset\ndata: {"oldest":8,"last":9}\n\n',
-      `${event(7, 'running')}${event(8, 'compensating', { type: 'group' })}${event(9, 'failed', { type: 'group' })}${event(10, 'failed')}`,
+      'event: reset\ndata: {"oldest":8,"last":11}\n\n',
+      `${event(7, 'running')}${event(8, 'compensating', { type: 'group' })}${event(9, 'failed')}${event(10, 'failed', { type: 'group' })}${event(11, 'failed')}`,
     ])
     const seen: string[] = []
     for await (const one of client.groups.watch('g1', { wait: async () => undefined }))
       if (one.type === 'event') seen.push(`${one.event.seq} ${one.event.state}`)
       else if (one.type === 'reset') seen.push('reset')
-    expect(seen).toEqual(['1 running', '2 running', 'reset', '8 compensating', '9 failed'])
+    expect(seen).toEqual(['1 running', '2 running', 'reset', '8 compensating', '9 failed', '10 failed'])
     expect(asked.map((one) => one.last)).toEqual([null, '1', '2', '7'])
   })
 

@@ -74,6 +74,13 @@ describe('watchJob', () => {
     expect(waits).toEqual([500, 1000])
   })
 
+  it('tries again soon after it had been getting on, and ever later while it does not', async () => {
+    const waits: number[] = []
+    const { http } = server([503, 503, { texts: [event(1, 'waiting')], breaks: true }, 503, { texts: [event(2, 'failed')] }])
+    await collect(watchJob(http, 'j', { wait: async (milliseconds) => void waits.push(milliseconds) }))
+    expect(waits).toEqual([500, 1000, 500, 1000])
+  })
+
   it('follows on to publication when asked, and ends there', async () => {
     const { http, asked } = server([
       {

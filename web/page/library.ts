@@ -1,5 +1,5 @@
 import { signal } from '@preact/signals'
-import type { Job, TaskInfo } from '../client/wire.ts'
+import type { Job, Schedule, TaskInfo } from '../client/wire.ts'
 import { client } from './session.ts'
 
 /** What several places look at: the reports there are, and the newest jobs. */
@@ -8,6 +8,9 @@ export const tasksError = signal<Error | null>(null)
 export const jobs = signal<Job[] | null>(null)
 export const jobsError = signal<Error | null>(null)
 export const moreJobs = signal<string | null>(null)
+
+/** What runs by the clock; empty until it is known, or where one may not see it. */
+export const schedules = signal<Schedule[]>([])
 
 const asError = (error: unknown): Error => (error instanceof Error ? error : new Error(String(error)))
 
@@ -60,3 +63,18 @@ export const runMilliseconds = (job: Job): number | null =>
 
 /** The newest runs of a task, newest first. */
 export const runsOf = (task: string): Job[] => (jobs.value ?? []).filter((job) => job.task === task)
+
+export const loadSchedules = async (): Promise<void> => {
+  try {
+    schedules.value = (await client.schedules.list({ limit: 500 })).items
+  } catch {
+    // A remark beside a report: the report is there without it.
+  }
+}
+
+/** When a task runs next by the clock. */
+export const nextRun = (task: string): string | null =>
+  schedules.value
+    .flatMap((schedule) => (schedule.task === task && schedule.next_at !== null ? [schedule.next_at] : []))
+    .sort()
+    .at(0) ?? null

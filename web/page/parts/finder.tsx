@@ -17,6 +17,16 @@ interface Found {
 
 const SHOWN = 12
 
+/** Places that have no line in the rail. */
+const PLACES: Found[] = (
+  [
+    ['groups', 'Groups', 'jobs that wait for each other'],
+    ['schedules', 'Schedules', 'what runs by the clock'],
+    ['lanes', 'Lanes', 'what waits, and pause'],
+    ['dead', 'Dead letters', 'what failed for good'],
+  ] as const
+).map(([place, text, about]) => ({ key: `p${place}`, icon: 'jobs', text, about, to: address(place) }))
+
 /** How well a text fits what was typed: all its letters in order, better when together and at the start; null: not at all. */
 export const closeness = (text: string, typed: string): number | null => {
   const where = text.toLowerCase()
@@ -69,6 +79,7 @@ export const Finder = ({ close }: { close: () => void }): JSX.Element => {
     ...(tables.value ?? []).map(
       (name): Found => ({ key: `t${name}`, icon: 'tables', text: name, about: 'table', to: address('tables', name) }),
     ),
+    ...(typed === '' ? [] : PLACES),
   ]
   const found = all
     .flatMap((one) => {

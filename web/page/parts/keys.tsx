@@ -25,6 +25,13 @@ const KEYS: [title: string, rows: [keys: string, does: string][]][] = [
       ['/', 'Search the columns'],
     ],
   ],
+  [
+    'In the picture of a group',
+    [
+      ['← ↑ → ↓', 'To the next step'],
+      ['Enter', 'Open its job, or decide'],
+    ],
+  ],
   ['In forms and SQL', [['Ctrl Enter', 'Run']]],
 ]
 

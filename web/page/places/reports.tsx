@@ -1,8 +1,8 @@
 import type { JSX } from 'preact'
 import { useEffect } from 'preact/hooks'
-import { ago, duration, exactTime, plural } from '../format.ts'
+import { ago, duration, exactTime, plural, until } from '../format.ts'
 import { markOf, StateMark, stateWord } from '../icons.tsx'
-import { isLive, jobs, loadJobs, loadTasks, runMilliseconds, runsOf, tasks, tasksError } from '../library.ts'
+import { isLive, jobs, loadJobs, loadSchedules, loadTasks, nextRun, runMilliseconds, runsOf, tasks, tasksError } from '../library.ts'
 import { useClock } from '../load.ts'
 import { ErrorNotice, Notice, Skeleton } from '../parts/notice.tsx'
 import { Sparkline } from '../parts/sparkline.tsx'
@@ -26,11 +26,21 @@ const LastRun = ({ name, now }: { name: string; now: number }): JSX.Element => {
   )
 }
 
+const NextRun = ({ name, now }: { name: string; now: number }): JSX.Element | null => {
+  const next = nextRun(name)
+  return next === null ? null : (
+    <span class="quiet next-run" title={exactTime(next)}>
+      Next {until(next, now)} ·{' '}
+    </span>
+  )
+}
+
 export const Reports = ({ chosen, query }: { chosen: string | null; query: URLSearchParams }): JSX.Element => {
   const now = useClock(15_000)
   useEffect(() => {
     void loadTasks()
     void loadJobs()
+    void loadSchedules()
     // A node that starts announces its reports a moment later, and a server that was away comes back.
     const look = (): void => {
       if (document.visibilityState !== 'visible') return
@@ -76,7 +86,10 @@ export const Reports = ({ chosen, query }: { chosen: string | null; query: URLSe
                 <span class="report-about">{one.description || <span class="quiet">No description</span>}</span>
                 <span class="report-last">
                   {one.available ? (
-                    <LastRun name={one.name} now={now} />
+                    <>
+                      <NextRun name={one.name} now={now} />
+                      <LastRun name={one.name} now={now} />
+                    </>
                   ) : (
                     <span class="warning">{one.notice ?? 'No node serves it now'}</span>
                   )}
