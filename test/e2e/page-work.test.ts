@@ -172,6 +172,9 @@ describe('schedules and dead letters on the real system', () => {
     expect(items).toMatchObject([{ task: 'doubled', args: [21], cron: '0 6 * * mon-fri', tz: 'America/New_York', source: 'api' }])
     expect(previewed).toContain(`(${items[0]?.next_at})`)
     expect(await look('schedules')).toEqual([])
+    await go('reports')
+    await page.waitForSelector('[data-report=doubled] .next-run')
+    await go('schedules')
     await page.click('[data-hook=delete-schedule]')
     await page.click('[data-hook=ask-yes]')
     await page.waitForSelector('[data-notice=empty]')
@@ -197,6 +200,30 @@ describe('schedules and dead letters on the real system', () => {
     await page.waitForSelector('text=Was run again')
     expect(await page.isVisible('text=Run it again as it was')).toBe(false)
     expect(await look('job-run-again')).toEqual([])
+    expect(seen.faults).toEqual([])
+  })
+})
+
+describe('jobs on the real system', () => {
+  it('tell what they wait for, where, and until when', async () => {
+    const eta = new Date(Date.now() + 7_200_000).toISOString()
+    const job = await demo.submit('orders', { queue: 'nightly', priority: 5, tags: ['close', 'q4'], eta, retention: '2d' })
+    await go(`jobs/${job.id}`)
+    await page.waitForSelector('[data-hook=job-facts]')
+    const facts = await page.$$eval('[data-hook=job-facts] > div', (lines) =>
+      lines.map((line) => [...line.children].map((part) => part.textContent?.trim()).join(': ')),
+    )
+    expect(facts).toEqual([
+      expect.stringMatching(/^Not before: (at|on) /),
+      'Lane: nightly',
+      'Priority: 5',
+      'Tags: closeq4',
+      'Kept for: 2 days',
+    ])
+    expect(await look('job-scheduled')).toEqual([])
+    await page.click('[data-hook=cancel]')
+    await page.waitForSelector('[data-notice=cancelled]')
+    expect(await page.textContent('[data-notice=cancelled]')).toContain('It had not started.')
     expect(seen.faults).toEqual([])
   })
 })

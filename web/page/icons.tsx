@@ -82,3 +82,6 @@ const WORDS: Record<string, string> = {
   compensating: 'Undoing what was done',
 }
 export const stateWord = (state: string): string => WORDS[state] ?? state
+/** A job's state: one that nobody has tried yet waits for its time, not for another try. */
+export const jobWord = (job: { state: string; tries: number }): string =>
+  job.state === 'scheduled' && job.tries === 0 ? 'Waits for its time' : stateWord(job.state)

@@ -8,6 +8,7 @@ export const triesWords = (job: Job): string =>
 /** What became of a request to cancel, as the job tells it. */
 export const cancelWords = (job: Job): string => {
   const engine = job.engine
+  if (job.state === 'cancelled' && job.started_at === null && engine === null) return 'It had not started.'
   const reason = job.cancel?.reason == null ? '' : ` (${job.cancel.reason})`
   switch (job.cancel?.outcome) {
     case 'confirmed':
@@ -19,8 +20,8 @@ export const cancelWords = (job: Job): string => {
     case 'sent':
       return `${engine ?? 'The engine'} was told to kill the query, and has not answered yet.`
     case 'requested':
-      return engine === null ? 'It had not started.' : 'Its node is told to stop it.'
+      return 'Its node is told to stop it.'
     default:
-      return engine === null ? 'It had not started.' : ''
+      return ''
   }
 }

@@ -3,7 +3,7 @@ import { useEffect, useState } from 'preact/hooks'
 import type { Job } from '../../client/wire.ts'
 import { namedArguments } from '../arguments.ts'
 import { ago, bytes, count, duration, exactTime, plural } from '../format.ts'
-import { Icon, markOf, StateMark, stateWord } from '../icons.tsx'
+import { Icon, jobWord, markOf, StateMark } from '../icons.tsx'
 import { type JobSession, openJobSession } from '../job-session.ts'
 import { isLive, loadTasks, putJob, tasks } from '../library.ts'
 import { useClock } from '../load.ts'
@@ -106,7 +106,7 @@ const TopLine = ({ session }: { session: JobSession }): JSX.Element | null => {
       ) : (
         <p class="facts">
           <span class="state">
-            <StateMark state={markOf(job.state)} /> {stateWord(job.state)}
+            <StateMark state={markOf(job.state)} /> {jobWord(job)}
           </span>
         </p>
       )}

@@ -2,7 +2,7 @@ import type { JSX } from 'preact'
 import { useEffect } from 'preact/hooks'
 import type { Job } from '../../client/wire.ts'
 import { ago, count, duration, exactTime } from '../format.ts'
-import { markOf, StateMark, stateWord } from '../icons.tsx'
+import { jobWord, markOf, StateMark } from '../icons.tsx'
 import { isLive, jobs, jobsError, loadJobs, loadOlderJobs, moreJobs, runMilliseconds } from '../library.ts'
 import { useClock } from '../load.ts'
 import { ErrorNotice, Notice, Skeleton } from '../parts/notice.tsx'
@@ -18,7 +18,7 @@ const Row = ({ job, now }: { job: Job; now: number }): JSX.Element => {
     <tr data-job={job.id}>
       <td>
         <span class="state">
-          <StateMark state={markOf(job.state)} /> {stateWord(job.state)}
+          <StateMark state={markOf(job.state)} /> {jobWord(job)}
         </span>
       </td>
       <td>
