@@ -16,6 +16,9 @@ export const QueueSettings = z.strictObject({
 })
 export type QueueSettings = z.infer<typeof QueueSettings>
 
+/** What of it a pool decides; the rest is the ledger's. */
+export type LaneSettings = Pick<QueueSettings, 'priority' | 'weight' | 'reserve'>
+
 export const Queue = QueueSettings.extend({
   name: QueueName,
   waiting: z.int().min(0),

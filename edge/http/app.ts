@@ -18,6 +18,7 @@ import { nodesApp } from './nodes.ts'
 import { openApiDocument } from './openapi.ts'
 import { placesApp } from './places.ts'
 import { onError } from './problem.ts'
+import { queuesApp } from './queues.ts'
 import { resultsApp } from './results.ts'
 import { schedulesApp } from './schedules.ts'
 import { sliceAddressApp, slicesApp } from './slices.ts'
@@ -67,6 +68,7 @@ export const app = new Hono<AppEnv>()
   .route('/v1/jobs', slicesApp)
   .route('/v1/groups', groupsApp)
   .route('/v1/schedules', schedulesApp)
+  .route('/v1/queues', queuesApp)
   .route('/v1', deadApp)
   .route('/v1/ledger', figuresApp)
   .route('/v1/results', sliceAddressApp)

@@ -7,11 +7,13 @@ import { BatchAnswer, BatchBody, Job, page, SubmitBody } from '../contract/jobs.
 import { LedgerFigures } from '../contract/ledger.ts'
 import { ResultDocument } from '../contract/manifests.ts'
 import { ProblemDocument } from '../contract/problems.ts'
+import { Queue, QueueSettings } from '../contract/queues.ts'
 import { Schedule, ScheduleBody } from '../contract/schedules.ts'
 import { SliceAnswer, SliceRequest } from '../contract/slices.ts'
 import { TaskInfo } from '../contract/tasks.ts'
 import { EVENT_OPERATIONS } from './openapi-events.ts'
 import { GROUP_OPERATIONS } from './openapi-groups.ts'
+import { QUEUE_OPERATIONS } from './openapi-queues.ts'
 import { TIME_OPERATIONS } from './openapi-time.ts'
 
 type Schema = Record<string, unknown>
@@ -36,6 +38,9 @@ const COMPONENTS = {
   GroupSubmit: GroupBody,
   Group,
   GroupPage: page(Group),
+  QueueSettings,
+  Queue,
+  QueuePage: page(Queue),
   ScheduleSubmit: ScheduleBody,
   Schedule,
   SchedulePage: page(Schedule),
@@ -50,7 +55,7 @@ const COMPONENTS = {
 export type Component = keyof typeof COMPONENTS
 
 export interface Operation {
-  method: 'get' | 'post' | 'delete' | 'head'
+  method: 'get' | 'post' | 'put' | 'delete' | 'head'
   path: string
   summary: string
   scope: string | null
@@ -197,6 +202,7 @@ export const OPERATIONS: Operation[] = [
   ...EVENT_OPERATIONS,
   ...GROUP_OPERATIONS,
   ...TIME_OPERATIONS,
+  ...QUEUE_OPERATIONS,
   {
     method: 'get',
     path: '/v1/jobs/{id}/result',

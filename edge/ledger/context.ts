@@ -3,6 +3,7 @@ import type { GroupEvent } from '../contract/groups.ts'
 import type { Family, GroupId, JobId, NodeId, PoolName, QueueName, SessionId, TenantId } from '../contract/ids.ts'
 import type { Manifest } from '../contract/manifests.ts'
 import type { Lease } from '../contract/node.ts'
+import type { LaneSettings } from '../contract/queues.ts'
 import type { Store } from '../storage/store.ts'
 import { clearTimer, setTimer, setTimerBy } from '../storage/timers.ts'
 
@@ -11,7 +12,9 @@ import type { EventNumbers } from './numbers.ts'
 
 /** What the ledger wants done outside. All of it can be derived again from the database, so losing one is harmless. */
 export type LedgerEffect =
-  | { kind: 'ready'; pool: PoolName; queue: QueueName; seq: number }
+  | { kind: 'ready'; pool: PoolName; queue: QueueName; seq: number; settings?: LaneSettings; held?: number }
+  /** How many slots the jobs of a queue with a reserve take in a pool. */
+  | { kind: 'held'; pool: PoolName; queue: QueueName; held: number; at: number }
   | { kind: 'cancel'; node: NodeId; session: SessionId; lease: Lease; reason: string }
   | { kind: 'events'; job: JobId; events: JobEvent[]; ended: boolean }
   | { kind: 'group_events'; group: GroupId; events: GroupEvent[]; ended: boolean }

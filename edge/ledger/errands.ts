@@ -1,10 +1,11 @@
 import { stub } from '../addressing.ts'
-import type { JobId, NodeId, PoolName, QueueName, SessionId } from '../contract/ids.ts'
+import type { JobId, NodeId, SessionId } from '../contract/ids.ts'
 import type { Lease } from '../contract/node.ts'
 import type { Env } from '../env.ts'
 import { clearTimer } from '../storage/timers.ts'
 import { archiveResult, purgeResult } from './archive.ts'
 import { cancelSent } from './cancel.ts'
+import type { LedgerEffect } from './context.ts'
 import { type Desk, fetchCarried } from './groups/desk.ts'
 import { findJob } from './jobs.ts'
 import { laneAcknowledged, laneUnheard } from './lanes.ts'
@@ -20,13 +21,31 @@ export class Errands {
     this.#desk = desk
   }
 
-  async tellPool(pool: PoolName, queue: QueueName, seq: number): Promise<void> {
+  async tellPool({ pool, queue, seq, settings, held }: Extract<LedgerEffect, { kind: 'ready' }>): Promise<void> {
     try {
-      await stub(this.#env.POOL, pool, this.#env).ready({ tenant: this.#desk.context.tenant, queue, seq, pool })
+      await stub(this.#env.POOL, pool, this.#env).ready({ tenant: this.#desk.context.tenant, queue, seq, pool, settings, held })
       laneAcknowledged(this.#desk.context, pool, queue, seq)
     } catch (reason) {
       console.warn(`pool ${pool} did not take ready ${queue}#${seq}; it is repeated: ${String(reason)}`)
       this.#desk.commit((context) => laneUnheard(context, pool, queue))
+    }
+  }
+
+  readonly #held = new Map<string, Extract<LedgerEffect, { kind: 'held' }>>()
+
+  /** Only the latest word of a turn is said: the next one, and every announcement, makes good what is lost. */
+  async tellHeld(effect: Extract<LedgerEffect, { kind: 'held' }>): Promise<void> {
+    const key = `${effect.pool}/${effect.queue}`
+    const isFirst = !this.#held.has(key)
+    this.#held.set(key, effect)
+    if (!isFirst) return
+    await Promise.resolve()
+    const { pool, queue, held, at } = this.#held.get(key) ?? effect
+    this.#held.delete(key)
+    try {
+      await stub(this.#env.POOL, pool, this.#env).held({ tenant: this.#desk.context.tenant, queue, held, at })
+    } catch (reason) {
+      console.warn(`pool ${pool} did not hear what ${queue} holds: ${String(reason)}`)
     }
   }
 

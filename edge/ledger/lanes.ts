@@ -2,6 +2,7 @@ import { PoolName, QueueName } from '../contract/ids.ts'
 import { first } from '../storage/store.ts'
 import { clearTimer, setTimer } from '../storage/timers.ts'
 import type { LedgerContext } from './context.ts'
+import { lanePart, openings } from './lane-rules.ts'
 import { REPEAT_FIRST_MS, REPEAT_LAST_MS } from './limits.ts'
 import type { Lane } from './memory.ts'
 
@@ -35,7 +36,7 @@ const findLane = (context: LedgerContext, pool: string, queue: string): Lane | u
     empty: !someWaits(context, pool, queue),
   }
   context.memory.lanes.set(ref, lane)
-  if (!lane.empty) announce(context, lane)
+  if (!lane.empty && openings(context, queue) > 0) announce(context, lane)
   return lane
 }
 
@@ -45,22 +46,26 @@ export const laneCount = (context: LedgerContext, pool: string, queue: string): 
 
 const say = (context: LedgerContext, lane: Lane): void => {
   lane.saidAt = context.now()
-  context.emit({ kind: 'ready', pool: PoolName.parse(lane.pool), queue: QueueName.parse(lane.queue), seq: lane.seq })
+  const { pool, queue, seq } = lane
+  context.emit({ kind: 'ready', pool: PoolName.parse(pool), queue: QueueName.parse(queue), seq, ...lanePart(context, pool, queue) })
+}
+
+/** Sets numbers aside in the database, where a lane also has to stand to be found in the next life. */
+const setAside = (context: LedgerContext, lane: Lane): void => {
+  lane.ceiling = lane.seq + NUMBERS
+  context.store.run(
+    `INSERT INTO lanes (pool, queue, seq, announced, acked) VALUES (?, ?, ?, 0, 0)
+     ON CONFLICT (pool, queue) DO UPDATE SET seq = excluded.seq`,
+    lane.pool,
+    lane.queue,
+    lane.ceiling,
+  )
 }
 
 const announce = (context: LedgerContext, lane: Lane): void => {
   lane.seq += 1
   lane.announced = true
-  if (lane.seq > lane.ceiling) {
-    lane.ceiling = lane.seq + NUMBERS
-    context.store.run(
-      `INSERT INTO lanes (pool, queue, seq, announced, acked) VALUES (?, ?, ?, 0, 0)
-       ON CONFLICT (pool, queue) DO UPDATE SET seq = excluded.seq`,
-      lane.pool,
-      lane.queue,
-      lane.ceiling,
-    )
-  }
+  if (lane.seq > lane.ceiling) setAside(context, lane)
   // Left to ring by itself when the lane is drained before: set and cleared for every lone job it would cost two rows each.
   if (!lane.timed) {
     setTimer(context.store, 'lane', laneRef(lane.pool, lane.queue), context.now() + REPEAT_FIRST_MS)
@@ -71,7 +76,8 @@ const announce = (context: LedgerContext, lane: Lane): void => {
 
 /**
  * A job waits in this lane: the pool must know. Says it once; while the lane is announced, further jobs cost nothing.
- * Every announcement has a number of its own, because `ready` and `drained` may overtake each other.
+ * Every announcement has a number of its own, because `ready` and `drained` may overtake each other. A lane that is paused
+ * or at its concurrency is announced when that ends.
  */
 export const laneReady = (context: LedgerContext, pool: string, queue: string): void => {
   let lane = findLane(context, pool, queue)
@@ -80,7 +86,32 @@ export const laneReady = (context: LedgerContext, pool: string, queue: string): 
     context.memory.lanes.set(laneRef(pool, queue), lane)
   }
   lane.empty = false
-  if (!lane.announced) announce(context, lane)
+  if (lane.announced) return
+  if (openings(context, queue) > 0) announce(context, lane)
+  else if (lane.ceiling === 0) setAside(context, lane)
+}
+
+/** A slot of its concurrency is free, or it is not paused any more: said again, if jobs wait. */
+export const reopenLane = (context: LedgerContext, pool: string, queue: string): void => {
+  const lane = findLane(context, pool, queue)
+  if (lane && !lane.empty && !lane.announced) announce(context, lane)
+}
+
+/**
+ * The lane is to be served in another way: the pool hears of it by an announcement, also of a lane in which nothing waits
+ * or may be given out, which the pool learns when it asks.
+ */
+export const announceAnew = (context: LedgerContext, pool: string, queue: string): void => {
+  const lane = findLane(context, pool, queue)
+  if (lane) announce(context, lane)
+}
+
+/** Jobs wait in the lane, and none may be given out: answers the number that the pool must see to forget it until then. */
+export const laneClosed = (context: LedgerContext, pool: string, queue: string): number => {
+  const lane = findLane(context, pool, queue)
+  if (!lane) return 0
+  lane.announced = false
+  return lane.seq
 }
 
 /** All lanes that this ledger ever had: at the start of a life those in which jobs wait are announced. */

@@ -6,7 +6,8 @@ import { bind, type NodeTask } from './binding.ts'
 import { isAbandoned, noteCancelled } from './coalesce.ts'
 import { type LedgerContext, moveOneTimer, setOneTimer } from './context.ts'
 import { adopt, findJob, findJobs, isHolder, type JobRow, move, moves, type Step } from './jobs.ts'
-import { isEmptyLane, laneDrained, laneReady, laneUnsuited } from './lanes.ts'
+import { openings } from './lane-rules.ts'
+import { isEmptyLane, laneClosed, laneDrained, laneReady, laneUnsuited } from './lanes.ts'
 import { MAX_OFFERS, SESSION_SECONDS } from './limits.ts'
 import { fitting } from './read.ts'
 import { backoff, mayRetry } from './retries.ts'
@@ -73,9 +74,11 @@ export const touchSession = (context: LedgerContext, holder: Holder): void => {
 export const offer = (context: LedgerContext, request: OfferRequest): OfferAnswer => {
   // Offers that ride on an answer ask often where nothing waits.
   if (isEmptyLane(context, request.pool, request.queue)) return { offers: [], drained: laneDrained(context, request.pool, request.queue) }
+  const most = openings(context, request.queue)
+  if (most === 0) return { offers: [], drained: laneClosed(context, request.pool, request.queue) }
   const acceptBy = context.now() + request.offer_seconds * 1000
   const want = Math.min(request.want, MAX_OFFERS)
-  const { jobs, more } = nextWaiting(context, request, want)
+  const { jobs, more } = nextWaiting(context, request, want, most)
   const offers: OfferedJob[] = []
   for (const row of jobs) {
     const change = {
@@ -106,6 +109,7 @@ export const offer = (context: LedgerContext, request: OfferRequest): OfferAnswe
     setOneTimer(context, 'offers', acceptBy)
   }
   if (!more) return { offers, drained: laneDrained(context, request.pool, request.queue) }
+  if (openings(context, request.queue) === 0) return { offers, drained: laneClosed(context, request.pool, request.queue) }
   if (offers.length === 0 && request.want > 0 && request.seq !== undefined) laneUnsuited(context, request.pool, request.queue, request.seq)
   return { offers, drained: null }
 }
@@ -131,10 +135,11 @@ const filling = (rows: readonly { weight: number }[], slots: number): number => 
 const LOOK = 1_000
 
 /**
- * The first jobs of a lane that the node can run, as many as it wants and one message carries; `more`: others wait besides.
+ * The first jobs of a lane that the node can run, as many as it wants and one message carries, at most `most`; `more`: others
+ * wait besides.
  * Jobs whose task was redefined since they came fail here: their arguments fit parameters that are gone.
  */
-const nextWaiting = (context: LedgerContext, request: OfferRequest, want: number): { jobs: JobRow[]; more: boolean } => {
+const nextWaiting = (context: LedgerContext, request: OfferRequest, want: number, most: number): { jobs: JobRow[]; more: boolean } => {
   const waiting = (limit: number, where = '', ...values: string[]): WaitingRow[] =>
     context.store.all<WaitingRow>(
       `SELECT id, task, submitted_hash, signature, created_at, length(args) AS size, weight FROM jobs
@@ -158,7 +163,7 @@ const nextWaiting = (context: LedgerContext, request: OfferRequest, want: number
   }
   let failed = 0
   if (want > 0) for (const row of seen) if (judge(row) === 'changed' && failTaskChanged(context, row.id)) failed++
-  const taken = suited.slice(0, Math.min(filling(suited, want), fitting(suited)))
+  const taken = suited.slice(0, Math.min(filling(suited, want), fitting(suited), most))
   more ||= seen.length > taken.length + failed
   return {
     jobs: findJobs(

@@ -11,6 +11,8 @@ export const AWAY_SECONDS = 30
 export const CANCEL_ANSWER_SECONDS = 15
 /** Queues that a tenant may use, each in each pool: all of them are looked at whenever slots are given to anybody. */
 export const MAX_LANES = 1_000
+/** Queues with settings of their own: as many as a tenant may use. */
+export const MAX_QUEUE_SETTINGS = 1_000
 /** Idempotency keys are kept for a day. Draft ietf-httpapi-idempotency-key-header leaves the time to the server. */
 export const KEY_SECONDS = 24 * 3600
 /** Jobs of one tenant that have not ended; beyond it a submit is refused with 429. */

@@ -1,4 +1,5 @@
 import type { JobRow } from './jobs.ts'
+import type { QueueRule } from './lane-rules.ts'
 
 /** A lane as the ledger has it in memory; of all this only `ceiling` stands in the database. */
 export interface Lane {
@@ -32,6 +33,10 @@ const MAX_ARGS = 4_096
 export class LedgerMemory {
   readonly jobs = new Map<string, JobRow>()
   readonly lanes = new Map<string, Lane>()
+  /** Of each queue how it is to be served. */
+  readonly queues = new Map<string, QueueRule>()
+  /** Queues with a limit or a reserve of which this transaction has changed what nodes hold. */
+  readonly counted = new Set<string>()
   /** When a session was last renewed, ms. */
   readonly sessions = new Map<string, number>()
   /** Kinds of which the one timer is set. */
@@ -62,6 +67,8 @@ export class LedgerMemory {
   forget(): void {
     this.jobs.clear()
     this.lanes.clear()
+    this.queues.clear()
+    this.counted.clear()
     this.sessions.clear()
     this.timers.clear()
     this.touched.clear()

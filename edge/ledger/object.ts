@@ -2,11 +2,12 @@ import { DurableObject } from 'cloudflare:workers'
 import { stub } from '../addressing.ts'
 import type { DeadJob } from '../contract/dead.ts'
 import type { Group } from '../contract/groups.ts'
-import type { Family, JobId, ResultId, SessionId, SliceHash } from '../contract/ids.ts'
+import type { Family, JobId, QueueName, ResultId, SessionId, SliceHash } from '../contract/ids.ts'
 import { TenantId } from '../contract/ids.ts'
 import type { Job, Phase } from '../contract/jobs.ts'
 import type { LedgerFigures } from '../contract/ledger.ts'
 import type { Failure, Lease } from '../contract/node.ts'
+import type { Queue, QueueSettings } from '../contract/queues.ts'
 import type { Schedule } from '../contract/schedules.ts'
 import type { Env } from '../env.ts'
 import { fault } from '../fault.ts'
@@ -52,6 +53,7 @@ import { eventNumbers } from './numbers.ts'
 import { hasPack, mayPack, recordPack } from './packs.ts'
 import { handOverAgain, type Outcome, publicationOutcome } from './publication.ts'
 import { Publisher } from './publisher.ts'
+import { listQueues, putQueue, resetQueue, showQueue } from './queues.ts'
 import { type Liveness, showJob } from './read.ts'
 import {
   createSchedule,
@@ -242,6 +244,24 @@ export class LedgerObject extends DurableObject<Env> {
 
   figures(): LedgerFigures {
     return figuresOf(this.#context)
+  }
+
+  // ---- queues ----------------------------------------------------------------------------------------------------
+
+  queues(query: { after: string | null; limit: number }): { items: Queue[]; next: string | null } {
+    return listQueues(this.#context, query)
+  }
+
+  queue(name: QueueName): Queue | null {
+    return showQueue(this.#context, name)
+  }
+
+  putQueue(name: QueueName, settings: QueueSettings): ReturnType<typeof putQueue> {
+    return this.#commit((context) => putQueue(context, name, settings))
+  }
+
+  resetQueue(name: QueueName): boolean {
+    return this.#commit((context) => resetQueue(context, name))
   }
 
   // ---- groups ----------------------------------------------------------------------------------------------------
@@ -457,7 +477,10 @@ export class LedgerObject extends DurableObject<Env> {
         this.#streams.group(effect.group, effect.events, effect.ended)
         return
       case 'ready':
-        this.ctx.waitUntil(this.#errands.tellPool(effect.pool, effect.queue, effect.seq))
+        this.ctx.waitUntil(this.#errands.tellPool(effect))
+        return
+      case 'held':
+        this.ctx.waitUntil(this.#errands.tellHeld(effect))
         return
       case 'cancel':
         this.ctx.waitUntil(this.#errands.tellLink(effect.node, effect.session, effect.lease, effect.reason))

@@ -1,7 +1,8 @@
 import { NodeId, QueueName, SessionId, TenantId } from '../contract/ids.ts'
+import type { LaneSettings } from '../contract/queues.ts'
 import { migrate } from '../storage/migrate.ts'
 import type { Store } from '../storage/store.ts'
-import { type LaneSettings, loadPool, PLAIN } from './memory.ts'
+import { loadPool, PLAIN } from './memory.ts'
 import { type Dispatch, join, type LinkReport, type PoolContext, type PoolEffect, ready, report } from './pool.ts'
 import { POOL_MIGRATIONS } from './schema.ts'
 

@@ -1,4 +1,5 @@
 import type { NodeId, QueueName, SessionId, TenantId } from '../contract/ids.ts'
+import type { LaneSettings } from '../contract/queues.ts'
 import type { Store } from '../storage/store.ts'
 
 /**
@@ -28,12 +29,6 @@ export interface PoolMemory {
   wakeAt: number | null
 }
 
-/** How the ledger wants a lane to be served: `QueueSettings` of the contract, as far as the pool decides it. */
-export interface LaneSettings {
-  priority: number
-  weight: number
-  reserve: number
-}
 export const PLAIN: LaneSettings = { priority: 0, weight: 1, reserve: 0 }
 
 export interface Tenant {

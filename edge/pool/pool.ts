@@ -1,4 +1,5 @@
 import type { NodeId, QueueName, SessionId, TenantId } from '../contract/ids.ts'
+import type { LaneSettings } from '../contract/queues.ts'
 import type { Store } from '../storage/store.ts'
 import { choose, mayRide } from './choose.ts'
 import {
@@ -6,7 +7,6 @@ import {
   findLane,
   forgetLane,
   type Lane,
-  type LaneSettings,
   PLAIN,
   type PoolMemory,
   putNode,

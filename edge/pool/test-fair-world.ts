@@ -1,6 +1,6 @@
 import { type NodeId, QueueName, type TenantId } from '../contract/ids.ts'
+import type { LaneSettings } from '../contract/queues.ts'
 import { nodeNamed, type TestPool } from './fixture.ts'
-import type { LaneSettings } from './memory.ts'
 import { type Dispatch, held, report } from './pool.ts'
 
 interface Job {

@@ -9,6 +9,7 @@ import { Chance } from './chance.ts'
 import { check, slots, stuck } from './checker.ts'
 import { Clients } from './client.ts'
 import { setClock } from './database.ts'
+import { keepQueues } from './keepers.ts'
 import { type EngineRun, SimulatedNode } from './node.ts'
 import { calm, weatherOf } from './weather.ts'
 import { World } from './world.ts'
@@ -131,6 +132,7 @@ const play = async (seed: number, world: World): Promise<Told> => {
   incident(weather.objectResets, () => {
     if (world.places.size > 0) world.reset(chance.pick([...world.places.values()]))
   })
+  keepQueues(world, tenants, chance.happens(0.3) ? chance.between(1, 4) : 0)
   let setBack = 0
   incident(weather.clockJumps, () => {
     const ms = chance.pick([-90_000, -5_000, 5_000, 90_000, 400_000])
