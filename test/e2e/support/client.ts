@@ -28,7 +28,7 @@ export interface Client {
   run(task: string, args?: unknown): Promise<Job>
   /** Waits for a job's end. */
   ended(id: string): Promise<Job>
-  /** Waits for a job's publication (or its refusal) and returns all its numbered events. */
+  /** Waits for a job's publication (or its refusal) and returns all its numbered events but that of the pack. */
   published(id: string): Promise<ServerEvent[]>
   result(id: string): Promise<ResultDocument>
   slice(id: string, question: unknown): Promise<SliceAnswer>
@@ -42,6 +42,8 @@ const LIMIT_MS = 55_000
 const refuse = async (what: string, answer: Response): Promise<never> => {
   throw new Error(`${what}: ${answer.status} ${await answer.text()}`)
 }
+
+const isPack = ({ data }: ServerEvent): boolean => typeof data === 'object' && data !== null && 'type' in data && data.type === 'pack'
 
 export const client = (origin: string, token: string): Client => {
   const ask: Client['ask'] = (path, { method, headers = {}, body, raw } = {}) =>
@@ -82,7 +84,8 @@ export const client = (origin: string, token: string): Client => {
       const answer = await ask(`/v1/jobs/${id}/events?until=published`)
       if (!answer.ok) return refuse(id, answer)
       const events: ServerEvent[] = []
-      for await (const event of serverEvents(answer)) if (event.id !== null) events.push(event)
+      // A pack comes when it is made, before the publication or after it.
+      for await (const event of serverEvents(answer)) if (event.id !== null && !isPack(event)) events.push(event)
       return events
     },
     result: async (id) => {
