@@ -226,4 +226,33 @@ describe('jobs on the real system', () => {
     expect(await page.textContent('[data-notice=cancelled]')).toContain('It had not started.')
     expect(seen.faults).toEqual([])
   })
+
+  it('tell whose execution they share and whose result they took, and leave the others alone when cancelled', async () => {
+    const first = await demo.submit('endless')
+    const second = await demo.submit('endless')
+    await go(`jobs/${second.id}`)
+    await page.waitForSelector('[data-hook=job-facts] :text("Shares")')
+    expect(await page.$$eval('[data-hook=job-facts] a', (links) => links.map((link) => link.getAttribute('href')))).toEqual([
+      `#/jobs/${first.id}`,
+    ])
+    expect(await look('job-shares')).toEqual([])
+    await page.click('[data-hook=cancel]')
+    await page.waitForSelector('[data-notice=cancelled]')
+    expect(await page.textContent('[data-notice=cancelled]')).toContain('goes on for that one')
+    await go(`jobs/${first.id}`)
+    await page.waitForSelector('[data-step=running][data-step-state=now]')
+    await page.click('[data-hook=cancel]')
+    await page.waitForSelector('[data-notice=cancelled]')
+    expect(await page.textContent('[data-notice=cancelled]')).toContain('confirmed that the query is dead')
+
+    const done = await demo.run('doubled', [4])
+    const reused = await demo.submit('doubled', { args: [4], reuse: { max_age: '1h' } })
+    await go(`jobs/${reused.id}`)
+    await page.waitForSelector('[data-job-state=succeeded] [data-painted]')
+    expect(await page.getAttribute('text=reused result', 'href')).toBe(`#/jobs/${done.id}`)
+    await page.click('button:text("Steps")')
+    expect(await page.textContent('[data-hook=job-facts]')).toContain(`the result of ${done.id}`)
+    expect(await look('job-reused')).toEqual([])
+    expect(seen.faults).toEqual([])
+  })
 })

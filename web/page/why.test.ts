@@ -19,6 +19,9 @@ describe('what became of a cancel', () => {
 
   it('does not tell of an engine that never had the query', () => {
     expect(cancelled('confirmed', { state: 'cancelled', engine: null, started_at: null })).toBe('It had not started.')
+    expect(cancelled('confirmed', { state: 'cancelled', engine: null, started_at: null, coalesced_with: 'j' })).toContain(
+      'goes on for that one',
+    )
   })
 })
 

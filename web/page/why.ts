@@ -8,6 +8,8 @@ export const triesWords = (job: Job): string =>
 /** What became of a request to cancel, as the job tells it. */
 export const cancelWords = (job: Job): string => {
   const engine = job.engine
+  if (job.state === 'cancelled' && job.coalesced_with != null && job.started_at === null)
+    return 'It shared the execution of another job, which goes on for that one.'
   if (job.state === 'cancelled' && job.started_at === null && engine === null) return 'It had not started.'
   const reason = job.cancel?.reason == null ? '' : ` (${job.cancel.reason})`
   switch (job.cancel?.outcome) {

@@ -26,13 +26,15 @@ export const factsOf = (job: Job, now: number): { name: string; text: ComponentC
       </>,
     )
   if (job.schedule != null) add('Started by', <a href={address('schedules')}>its schedule</a>)
-  if (live && (job.waiting_for?.length ?? 0) > 0)
+  // What it shares is told below.
+  const waitsFor = job.waiting_for?.filter((one) => one !== job.coalesced_with) ?? []
+  if (live && waitsFor.length > 0)
     add(
       'Waits for',
-      job.waiting_for?.map((one, at) => (
+      waitsFor.map((one, at) => (
         <span key={one}>
           {at === 0 ? '' : ', '}
-          {JOB_ID.test(one) ? <JobLink id={one} /> : one}
+          {JOB_ID.test(one) ? <JobLink id={one} /> : one === job.schedule ? 'the run before it' : one}
         </span>
       )),
     )
