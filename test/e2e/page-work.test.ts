@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Group } from '../../edge/contract/groups.ts'
-import { page as listOf } from '../../edge/contract/jobs.ts'
+import { Job, page as listOf } from '../../edge/contract/jobs.ts'
+import { Queue } from '../../edge/contract/queues.ts'
 import { Schedule } from '../../edge/contract/schedules.ts'
 import { DEMO_TENANT } from '../../edge/embedded/system.ts'
 import { launchBrowser } from '../browser/support-browser.ts'
@@ -253,6 +254,32 @@ describe('jobs on the real system', () => {
     await page.click('button:text("Steps")')
     expect(await page.textContent('[data-hook=job-facts]')).toContain(`the result of ${done.id}`)
     expect(await look('job-reused')).toEqual([])
+    expect(seen.faults).toEqual([])
+  })
+})
+
+describe('lanes on the real system', () => {
+  it('hold what waits while they are paused, and give it out when they go on', async () => {
+    await demo.run('orders')
+    await go('lanes')
+    await page.click('[data-lane=default] [data-hook=pause-lane]')
+    await page.waitForSelector('[data-lane=default][data-paused=true]')
+    const held = await demo.submit('doubled', { args: [1_000], fresh: true })
+    await page.waitForSelector('[data-lane=default] [data-hook=waiting]:text-is("1")')
+    expect((await demo.ask(`/v1/jobs/${held.id}`).then((answer) => parsed(answer, Job))).state).toBe('waiting')
+    expect(await look('lanes')).toEqual([])
+    await page.click('[data-lane=default] [data-hook=edit-lane]')
+    await page.fill('#lane-concurrency', '5')
+    await page.fill('#lane-weight', '3')
+    expect(await look('lane-form')).toEqual([])
+    await page.click('[data-hook=save-lane]')
+    await page.waitForSelector('[data-hook=lane-form]', { state: 'detached' })
+    const { items } = await parsed(await demo.ask('/v1/queues'), listOf(Queue))
+    expect(items.find(({ name }) => name === 'default')).toMatchObject({ paused: true, concurrency: 5, weight: 3, waiting: 1 })
+    await page.click('[data-lane=default] [data-hook=pause-lane]')
+    await page.waitForSelector('[data-lane=default][data-paused=false]')
+    expect((await demo.ended(held.id)).state).toBe('succeeded')
+    await page.waitForSelector('[data-lane=default] [data-hook=waiting]:text-is("0")')
     expect(seen.faults).toEqual([])
   })
 })
