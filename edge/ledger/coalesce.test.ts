@@ -302,3 +302,24 @@ describe('a task that was redefined', () => {
     expect(row(bench, id).state).toBe('waiting')
   })
 })
+
+test('no look for those that share a result reads through the ledger', () => {
+  const bench = testLedger()
+  const plans: string[] = []
+  const { all } = bench.context.store
+  bench.context.store.all = (query, ...values) => {
+    if (query.includes('jobs'))
+      plans.push(...(all(`EXPLAIN QUERY PLAN ${query}`, ...values) as { detail: string }[]).map(({ detail }) => detail))
+    return all(query, ...values)
+  }
+  const [leader, other] = [take(bench), take(bench)]
+  finish(bench, run(bench))
+  commit(bench.context, (context) => publicationOutcome(context, [published(leader, 1)]))
+  take(bench, { reuse_seconds: 60 })
+  const last = [take(bench), take(bench)] as const
+  run(bench)
+  for (const id of last) stop(bench, id)
+  for (const id of [leader, other]) commit(bench.context, (context) => remove(context, row(bench, id)))
+  expect(plans.length).toBeGreaterThan(10)
+  expect(plans.filter((plan) => /^SCAN/.test(plan) && !/USING (COVERING )?INDEX/.test(plan))).toEqual([])
+})

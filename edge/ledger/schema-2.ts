@@ -41,7 +41,7 @@ export const LEDGER_VERSION_2 = [
   `CREATE INDEX jobs_reusable ON jobs (sameness, finished_at) WHERE sameness IS NOT NULL AND state = 'succeeded' AND coalesced_with IS NULL
      AND reused_from IS NULL AND deleted_at IS NULL`,
   `CREATE INDEX jobs_joined ON jobs (coalesced_with, id) WHERE state = 'joined'`,
-  `CREATE INDEX jobs_coalesced ON jobs (coalesced_with, id) WHERE coalesced_with IS NOT NULL AND state <> 'joined'`,
+  `CREATE INDEX jobs_coalesced ON jobs (coalesced_with, id) WHERE coalesced_with IS NOT NULL`,
   'CREATE INDEX jobs_reused ON jobs (reused_from, id) WHERE reused_from IS NOT NULL',
   'CREATE INDEX jobs_group ON jobs (grp, id) WHERE grp IS NOT NULL',
   `CREATE INDEX jobs_dead ON jobs (id) WHERE state = 'failed' AND retried_as IS NULL AND deleted_at IS NULL`,
