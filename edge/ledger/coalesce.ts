@@ -116,7 +116,7 @@ export const settleFollowers = (context: LedgerContext, id: string): void => {
         context,
         row,
         'fail',
-        { error_code: error.code, error_message: error.message },
+        { error_code: error.code, error_message: error.message, error_class: leader.error_class },
         { error, reason: `job ${id}, which ran for this one too, failed` },
       )
   } else {

@@ -3,15 +3,15 @@ import type { LedgerContext } from './context.ts'
 import { findJob, move } from './jobs.ts'
 
 /**
- * A job's `ttl` is over: it fails with `expired`, unless it has begun. Once begun it may be lost and wait to be tried again:
- * that is no waiting for its turn. One that a node has taken waits there for a slot, and expires too: the node's word that it
- * begins comes too late.
+ * A job's `ttl` is over: it fails with `expired`. One that has begun has no such timer any more (jobs.ts): it may be lost and
+ * wait to be tried again, which is no waiting for its turn. One that a node has taken waits there for a slot, and expires: the
+ * node's word that it begins comes too late.
  */
 export const expireJob = (context: LedgerContext, id: string): void => {
   const now = context.now()
   const row = findJob(context, id)
   // One that is being cancelled ends by that.
-  if (!row || row.finished_at !== null || row.expires_at === null || row.started_at !== null || row.cancel_at !== null) {
+  if (!row || row.finished_at !== null || row.expires_at === null || row.cancel_at !== null) {
     clearTimer(context.store, 'expire', id)
     return
   }
