@@ -98,6 +98,7 @@ const play = async (seed: number, world: World): Promise<Told> => {
       engine_hint: null,
       family: wanted.family,
       max_runtime_seconds: null,
+      weight: chance.happens(0.2) ? chance.between(2, 4) : 1,
       idempotency: chance.happens(0.4) ? { key: `key-${n}`, body: 'b' } : null,
     }
   }

@@ -37,6 +37,8 @@ export interface Dial {
   session?: string
   holding?: (Lease & { running: boolean })[]
   slots?: number
+  /** Queues that it listens to; all when absent. */
+  queues?: string[]
 }
 
 export const newSession = (): string => randomBytes(18).toString('base64url')
@@ -47,7 +49,7 @@ export const fakeTask = (name: string, columns: Column[] | null = [{ name: 'n', 
   plainTask(name, { hash: createHash('sha256').update(name).digest('hex'), columns })
 
 /** Dials, says hello and waits for the welcome. */
-export const dialNode = async ({ origin, token, session = newSession(), holding = [], slots = 4 }: Dial): Promise<FakeNode> => {
+export const dialNode = async ({ origin, token, session = newSession(), holding = [], slots = 4, queues }: Dial): Promise<FakeNode> => {
   const socket = new WebSocket(`${origin.replace('http', 'ws')}/node/v1/link`, {
     protocols: [NODE_SUBPROTOCOL],
     headers: { authorization: `Bearer ${token}` },
@@ -109,7 +111,7 @@ export const dialNode = async ({ origin, token, session = newSession(), holding 
     session,
     name: 'by-hand',
     slots,
-    queues: null,
+    queues: queues ?? null,
     labels: {},
     engines: ['duckdb'],
     holding,
