@@ -1,18 +1,26 @@
 import type { ResultSchema } from '../contract/columns.ts'
+import { type Group, GroupBody, GroupEvent } from '../contract/groups.ts'
 import { Family, type JobId, NodeId, PoolName, QueueName, SessionId, TaskName, TenantId } from '../contract/ids.ts'
 import type { NodeManifest } from '../contract/manifests.ts'
+import type { Param } from '../contract/tasks.ts'
 import { migrate } from '../storage/migrate.ts'
 import { nodeStore } from '../storage/node-store.ts'
 import type { NodeTask } from './binding.ts'
-import type { LedgerContext, LedgerEffect } from './context.ts'
-import type { Completion } from './finish.ts'
+import { commit, type LedgerContext, type LedgerEffect } from './context.ts'
+import { type Completion, complete, fail } from './finish.ts'
+import { askGroup, type GroupAnswer, type GroupDeed, takeGroup } from './groups/desk.ts'
+import { planGroup } from './groups/plan.ts'
+import { groupEventsAfter } from './groups/rows.ts'
+import type { GroupSubmission } from './groups/submit.ts'
 import { jobIds } from './ids.ts'
-import type { Holder, OfferRequest } from './leases.ts'
+import { findJob } from './jobs.ts'
+import { accept, type Holder, type OfferRequest, offer } from './leases.ts'
 import { LedgerMemory } from './memory.ts'
 import { eventNumbers } from './numbers.ts'
+import { publicationOutcome } from './publication.ts'
 import { LEDGER_MIGRATIONS } from './schema.ts'
 import { settle } from './settle.ts'
-import type { Submission } from './submit.ts'
+import { countLive, type Submission } from './submit.ts'
 
 /** A ledger over a database in memory, with a clock that tests turn by hand. */
 export const testLedger = (tenant = 'acme') => {
@@ -96,3 +104,87 @@ export const completion = (job: JobId, attempt: number): Completion => ({
   manifest: nodeManifest(),
   inline: { parquet: new Uint8Array([1, 2, 3]), rows: [['7']] },
 })
+
+// ---- groups ----------------------------------------------------------------------------------------------------------
+
+export type Bench = ReturnType<typeof testLedger>
+
+const INT: Param[] = [{ name: 'n', type: 'int' }]
+const DATE: Param[] = [{ name: 'day', type: 'date' }]
+const TASKS: Record<string, Param[]> = { daily: [], number: INT, day: DATE }
+
+export const desk = (bench: Bench) => ({
+  context: bench.context,
+  commit: <T>(body: (inner: Bench['context']) => T): T => commit(bench.context, body),
+})
+export const offered = (answer: GroupAnswer): Group => {
+  if (!answer.ok) throw new Error(`${answer.code}: ${answer.detail}`)
+  return answer.group
+}
+export const codeOf = (answer: GroupAnswer): string => (answer.ok ? 'ok' : answer.code)
+
+export const submissionOf = (body: unknown, change: Partial<GroupSubmission> = {}): GroupSubmission => {
+  const parsed = GroupBody.parse(body)
+  const planned = planGroup(parsed, (name) =>
+    TASKS[name] ? { name, params: TASKS[name], arity: TASKS[name].length, db: [], columns: null } : null,
+  )
+  if (!planned.ok) throw new Error(JSON.stringify(planned.faults))
+  return {
+    alias: parsed.alias ?? null,
+    deadline_seconds: typeof parsed.deadline === 'number' ? parsed.deadline : null,
+    request: JSON.stringify(body),
+    idempotency: null,
+    retries: null,
+    rights: [],
+    steps: planned.steps.map(({ plan, job }) => ({ plan, job: job && submission({ task: TaskName.parse('daily'), args: job.args }) })),
+    ...change,
+  }
+}
+export const submit = (bench: Bench, body: unknown, change: Partial<GroupSubmission> = {}): GroupAnswer =>
+  takeGroup(desk(bench), submissionOf(body, change), countLive(bench.context), () => undefined)
+export const take = (bench: Bench, body: unknown, change: Partial<GroupSubmission> = {}): Group => offered(submit(bench, body, change))
+export const ask = (bench: Bench, { id }: Group, deed: GroupDeed): GroupAnswer => askGroup(desk(bench), id, deed)
+export const show = (bench: Bench, group: Group): Group => offered(ask(bench, group, { do: 'show' }))
+export const jobOf = (group: Group, step: string): JobId => {
+  const job = group.steps[step as keyof Group['steps']]?.job
+  if (!job) throw new Error(`no job of ${step}`)
+  return job
+}
+const isOk = (verdicts: string[]): void => {
+  if (verdicts.join() !== 'ok') throw new Error(verdicts.join())
+}
+/** Jobs that begin to run, by their steps. */
+export const begin = (bench: Bench): Map<string, { job: JobId; attempt: number }> => {
+  const { offers } = commit(bench.context, (context) => offer(context, request(HOLDER, 100)))
+  const leases = offers.map(({ job, attempt }) => ({ job, attempt }))
+  commit(bench.context, (context) =>
+    accept(
+      context,
+      HOLDER,
+      leases.map((lease) => ({ ...lease, start: true })),
+    ),
+  )
+  return new Map(leases.map((lease) => [findJob(bench.context, lease.job)?.step ?? '', lease]))
+}
+export const succeed = (bench: Bench, lease: { job: JobId; attempt: number } | undefined, rows: (string | null)[][] = [['7']]): void => {
+  if (!lease) throw new Error('not running')
+  const done = completion(lease.job, lease.attempt)
+  const manifest = { ...done.manifest, rows: rows.length }
+  isOk(commit(bench.context, (context) => complete(context, HOLDER, [{ ...done, manifest, inline: { parquet: new Uint8Array(1), rows } }])))
+}
+export const break_ = (bench: Bench, lease: { job: JobId; attempt: number } | undefined): void => {
+  if (!lease) throw new Error('not running')
+  const failure = { class: 'sql', code: 'bad_sql', message: 'no such table' } as const
+  isOk(commit(bench.context, (context) => fail(context, HOLDER, [{ ...lease, failure }])))
+}
+export const publish = (bench: Bench, job: JobId, publication: 'published' | 'rejected'): void => {
+  commit(bench.context, (context) => publicationOutcome(context, [{ job, attempt: 1, publication, snapshot: null, reason: null }]))
+}
+export const states = (group: Group): Record<string, string> =>
+  Object.fromEntries(Object.entries(group.steps).map(([name, { state }]) => [name, state]))
+/** I9, and nothing in the stream that the contract does not know. */
+export const events = (bench: Bench, { id }: Group): string[] => {
+  const all = groupEventsAfter(bench.context, id, 0).map((event) => GroupEvent.parse(event))
+  if (all.some(({ seq }, index) => seq !== index + 1)) throw new Error(`a gap: ${all.map(({ seq }) => seq).join()}`)
+  return all.map(({ type, state, step, step_state }) => (type === 'group' ? state : `${step} ${step_state}`))
+}

@@ -43,7 +43,7 @@ const carryRow = (context: LedgerContext, { row, plan }: GroupStep, job: JobRow)
     setTimer(context.store, 'carry', ref, context.now())
     return
   }
-  const found: FirstRow = kept?.manifest == null ? { columns: [], rows: 0, row: null } : firstRowOf(kept.manifest, kept.inline_rows)
+  const found = kept?.manifest == null ? null : firstRowOf(kept.manifest, kept.inline_rows)
   updateStep(context, row, { carried: JSON.stringify(carry(row.name, found, plan.wanted)) })
 }
 
@@ -108,7 +108,7 @@ export const carryArchived = (context: LedgerContext, group: string, name: strin
   const step = findStep(context, group, name)
   clearTimer(context.store, 'carry', stepRef(group, name))
   if (!step || step.row.carried !== null) return
-  const carried = carry(name, found ?? { columns: [], rows: 0, row: null }, step.plan.wanted)
+  const carried = carry(name, found, step.plan.wanted)
   updateStep(context, step.row, { carried: JSON.stringify(carried) })
 }
 

@@ -18,13 +18,15 @@ export interface FirstRow {
 /** Characters of one carried value as JSON: an argument's own limit (contract/tasks.ts), with room for quotes. */
 const MAX_CARRIED = 2 * 65_536 + 2
 
-/** Copies the columns that other steps take, so that the result itself is not needed again. */
-export const carry = (step: string, { columns, rows, row }: FirstRow, wanted: Iterable<string>): CarriedRow => {
+/** Copies the columns that other steps take, so that the result itself is not needed again. Null: there is no result any more. */
+export const carry = (step: string, found: FirstRow | null, wanted: Iterable<string>): CarriedRow => {
+  const { columns, rows, row } = found ?? { columns: [], rows: 0, row: null }
   const carried: [string, Carried][] = []
   for (const column of wanted) {
     const place = columns.findIndex(({ name }) => name === column)
     const value = row?.[place]
-    if (place < 0)
+    if (found === null) carried.push([column, { code: 'argument_no_row', message: `The result of step "${step}" is not there any more.` }])
+    else if (place < 0)
       carried.push([
         column,
         {
