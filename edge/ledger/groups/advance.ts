@@ -1,29 +1,16 @@
 import { toSeconds } from '../../contract/durations.ts'
 import type { GroupState } from '../../contract/groups.ts'
 import { isTerminal, type JobError } from '../../contract/jobs.ts'
-import type { Argument } from '../../contract/tasks.ts'
 import { clearTimer, setTimer } from '../../storage/timers.ts'
 import { cancel } from '../cancel.ts'
 import type { LedgerContext } from '../context.ts'
-import { findJob, type JobRow, move } from '../jobs.ts'
-import { laneCount, laneReady } from '../lanes.ts'
-import { MAX_LANES } from '../limits.ts'
+import { findJob, move } from '../jobs.ts'
 import { SHOWN } from '../states.ts'
 import { type Action, decide, type GroupView, type SkipReason, type StepView } from './decide.ts'
+import { release } from './release.ts'
 import { expectForgetting } from './retention.ts'
-import {
-  addGroupEvent,
-  carriedBy,
-  changeStep,
-  type GroupStep,
-  type LoadedGroup,
-  loadGroup,
-  stepRef,
-  updateGroup,
-  updateStep,
-} from './rows.ts'
+import { addGroupEvent, changeStep, type GroupStep, type LoadedGroup, loadGroup, stepRef, updateGroup, updateStep } from './rows.ts'
 import { syncJob } from './sync.ts'
-import { fillIn } from './values.ts'
 
 const viewOf = ({ row, plan }: GroupStep): StepView => ({
   name: plan.name,
@@ -52,31 +39,6 @@ export const STOPPED: Record<NonNullable<GroupView['stop']>, JobError> = {
 }
 
 const errorColumns = (error: JobError | null) => ({ error_code: error?.code ?? null, error_message: error?.message ?? null })
-
-/** The step's job may run from now on, with what its parents bring; it fails where that is not to be had. */
-const release = (context: LedgerContext, group: LoadedGroup, step: GroupStep): void => {
-  const job = step.row.job === null ? undefined : findJob(context, step.row.job)
-  updateStep(context, step.row, { phase: 'live' })
-  if (job?.state !== 'blocked') return
-  const { references, run } = step.plan
-  const filled = fillIn(JSON.parse(job.args) as Argument[], references, (from) => carriedBy(group.steps.get(from)))
-  const full = laneCount(context, job.pool, job.queue) >= MAX_LANES
-  const error = !filled.ok
-    ? filled.error
-    : full
-      ? { code: 'limit_reached', message: `This tenant uses ${MAX_LANES} queues already; "${job.queue}" would be one more.` }
-      : null
-  if (error) {
-    move(context, job, 'fail', errorColumns(error), { error })
-    return
-  }
-  const change: Partial<JobRow> = filled.ok && references.length > 0 ? { args: JSON.stringify(filled.args) } : {}
-  // It begins to wait for a node now: that is what its time to live is about.
-  if (run?.ttl_seconds != null) change.expires_at = context.now() + run.ttl_seconds * 1000
-  if (move(context, job, 'release', change) !== 'moved') return
-  if (job.expires_at !== null) setTimer(context.store, 'expire', job.id, job.expires_at)
-  laneReady(context, job.pool, job.queue)
-}
 
 /** A person is asked: until the deadline, if there is one, then the default counts. */
 const ask = (context: LedgerContext, group: LoadedGroup, step: GroupStep): void => {

@@ -62,14 +62,16 @@ const live = (seed: number) => {
   const { context } = bench
   const desk = { context, commit: <T>(body: (inner: typeof context) => T): T => commit(context, body) }
   const groups: string[] = []
-  const jobs = (): { id: JobId; attempt: number; state: string; publication: string }[] =>
-    context.store.all('SELECT id, attempt, state, publication FROM jobs ORDER BY id')
+  const jobs = (): { id: JobId; attempt: number; state: string; publication: string; coalesced_with: string | null }[] =>
+    context.store.all('SELECT id, attempt, state, publication, coalesced_with FROM jobs ORDER BY id')
   const pick = <T>(items: T[]): T | undefined => items[roll(Math.max(1, items.length))]
   const ends = new Map<string, string>()
 
   const deeds: (() => void)[] = [
     () => {
       if (groups.length >= 3) return
+      // Identical steps of this seed's groups share their executions, or none does.
+      const shared = seed % 2 === 0 ? { submitted_hash: 'a'.repeat(64), signature: 'p.c', sameness: 'any' } : {}
       const planned = planGroup(randomBody(roll), (name) => ({ name, params: [], arity: name === 'number' ? 1 : 0, db: [], columns: null }))
       if (!planned.ok) throw new Error(JSON.stringify(planned.faults))
       const answer = takeGroup(
@@ -83,7 +85,7 @@ const live = (seed: number) => {
           retries: null,
           steps: planned.steps.map(({ plan, job }) => ({
             plan,
-            job: job && submission({ task: TaskName.parse('daily'), args: job.args }),
+            job: job && submission({ task: TaskName.parse('daily'), args: job.args, ...shared }),
           })),
         },
         countLive(context),
@@ -98,7 +100,7 @@ const live = (seed: number) => {
       if (roll(5) > 0) commit(context, (inner) => accept(inner, HOLDER, items))
     },
     () => {
-      const held = pick(jobs().filter(({ state }) => state === 'leased' || state === 'running'))
+      const held = pick(jobs().filter(({ state }) => state === 'leased' || state === 'running' || state === 'carrying'))
       if (!held) return
       const lease = { job: held.id, attempt: held.attempt }
       commit(context, (inner) => {
@@ -114,7 +116,7 @@ const live = (seed: number) => {
       })
     },
     () => {
-      const pending = pick(jobs().filter(({ publication }) => publication === 'pending'))
+      const pending = pick(jobs().filter((job) => job.publication === 'pending' && job.coalesced_with === null))
       const publication = roll(5) === 0 ? 'rejected' : 'published'
       if (pending)
         commit(context, (inner) =>

@@ -1,6 +1,7 @@
 import { isTerminal, type JobError } from '../../contract/jobs.ts'
 import type { Manifest } from '../../contract/manifests.ts'
 import { clearTimer, setTimer } from '../../storage/timers.ts'
+import { writerOf } from '../coalesce.ts'
 import type { LedgerContext } from '../context.ts'
 import { findJob, type JobRow } from '../jobs.ts'
 import { REPEAT_LAST_MS } from '../limits.ts'
@@ -9,13 +10,9 @@ import { SHOWN } from '../states.ts'
 import { changeStep, findGroup, findStep, type GroupRow, type GroupStep, ofStepRef, stepRef, updateStep } from './rows.ts'
 import { carry, type FirstRow } from './values.ts'
 
-/** The job whose result this one points to. */
-const sourceOf = (row: JobRow): string => row.coalesced_with ?? row.reused_from ?? row.id
-
 /** Whether the job's result stands in its table; null while that is open. */
-const publishedOf = (context: LedgerContext, row: JobRow): 'ok' | 'bad' | null => {
-  const source = sourceOf(row) === row.id ? row : findJob(context, sourceOf(row))
-  switch (row.publication === 'none' ? (source?.publication ?? 'withdrawn') : row.publication) {
+const publishedOf = (row: JobRow): 'ok' | 'bad' | null => {
+  switch (row.publication) {
     case 'none':
     case 'pending':
       return null
@@ -37,7 +34,7 @@ export const firstRowOf = (manifest: string, rows: string | null): FirstRow => {
 /** Copies what other steps take of the first row; from object storage later, where the result has moved there already. */
 const carryRow = (context: LedgerContext, { row, plan }: GroupStep, job: JobRow): void => {
   if (plan.wanted.length === 0) return
-  const kept = findResult(context, sourceOf(job))
+  const kept = findResult(context, writerOf(job))
   if (kept?.archived != null && kept.manifest === null) {
     const ref = stepRef(row.grp, row.name)
     setTimer(context.store, 'carry', ref, context.now())
@@ -59,7 +56,7 @@ const syncStep = (context: LedgerContext, group: GroupRow, step: GroupStep, job:
   const { row, plan } = step
   if (row.phase === 'ended') {
     if (row.outcome !== 'ok' || !plan.awaited || row.published !== null) return false
-    const published = publishedOf(context, job)
+    const published = publishedOf(job)
     if (published === null) return false
     updateStep(context, row, { published })
     return true
@@ -77,7 +74,7 @@ const syncStep = (context: LedgerContext, group: GroupRow, step: GroupStep, job:
     phase: 'ended',
     state,
     outcome: ok ? 'ok' : 'bad',
-    published: ok && plan.awaited ? publishedOf(context, job) : null,
+    published: ok && plan.awaited ? publishedOf(job) : null,
     error_code: error?.code ?? null,
     error_message: error?.message ?? null,
   })
@@ -117,5 +114,5 @@ export const awaitsCarrying = (context: LedgerContext, group: string, name: stri
   const step = findStep(context, group, name)
   const job = step?.row.job == null ? undefined : findJob(context, step.row.job)
   if (!step || !job || step.row.carried !== null) return null
-  return { archived: findResult(context, sourceOf(job))?.archived ?? null }
+  return { archived: findResult(context, writerOf(job))?.archived ?? null }
 }
