@@ -1,10 +1,13 @@
-import { signal } from '@preact/signals'
+import { batch, signal } from '@preact/signals'
 import { isAbort } from '../../client/queue.ts'
 import type { Group } from '../../client/wire.ts'
 import { stateWord } from '../icons.tsx'
 import { announce } from '../parts/announce.tsx'
 import { client } from '../session.ts'
 import { applyEvent, applyTimes, isLiveGroup, type StepTimes } from './words.ts'
+
+/** Events that come together are shown together: drawing two hundred steps for each of four hundred events takes seconds. */
+const GATHER_MILLISECONDS = 30
 
 /** One group as its place sees it, followed while it lives. */
 export const openGroupSession = (id: string) => {
@@ -15,12 +18,29 @@ export const openGroupSession = (id: string) => {
   /** Seconds until the event stream is taken up again. */
   const reconnecting = signal<number | null>(null)
   let following = false
+  /** What is known; shown a moment later. */
+  let latest: Group | null = null
+  let known: ReadonlyMap<string, StepTimes> = new Map()
+  let gathering: ReturnType<typeof setTimeout> | null = null
+
+  const show = (): void => {
+    if (gathering !== null) clearTimeout(gathering)
+    gathering = null
+    batch(() => {
+      group.value = latest
+      times.value = known
+    })
+  }
+  const showSoon = (): void => {
+    gathering ??= setTimeout(show, GATHER_MILLISECONDS)
+  }
 
   const asError = (thrown: unknown): Error => (thrown instanceof Error ? thrown : new Error(String(thrown)))
 
   const take = (now: Group): void => {
     // An answer that was overtaken by events tells nothing new.
-    if (group.value === null || now.seq >= group.value.seq) group.value = now
+    if (latest === null || now.seq >= latest.seq) latest = now
+    show()
     if (!following && isLiveGroup(now)) void follow()
   }
   const refresh = async (): Promise<void> => take(await client.groups.get(id, stop.signal))
@@ -29,7 +49,7 @@ export const openGroupSession = (id: string) => {
     following = true
     try {
       // From the beginning: the events tell when each step began and ended.
-      times.value = new Map()
+      known = new Map()
       for await (const seen of client.groups.watch(id, { signal: stop.signal })) {
         if (seen.type === 'connection') {
           reconnecting.value = seen.seconds
@@ -40,10 +60,11 @@ export const openGroupSession = (id: string) => {
           continue
         }
         const { event } = seen
-        times.value = applyTimes(times.value, event)
-        const before = group.value
+        known = applyTimes(known, event)
+        showSoon()
+        const before = latest
         if (before === null || event.seq <= before.seq) continue
-        group.value = applyEvent(before, event)
+        latest = applyEvent(before, event)
         if (event.type === 'group') announce(`The group: ${stateWord(event.state)}.`)
         else if (event.step_state === 'approval' || event.step_state === 'failed')
           announce(`${event.step}: ${stateWord(event.step_state)}.`)
@@ -61,8 +82,8 @@ export const openGroupSession = (id: string) => {
 
   const begin = async (): Promise<void> => {
     try {
-      const now = await client.groups.get(id, stop.signal)
-      group.value = now
+      latest = await client.groups.get(id, stop.signal)
+      show()
       void follow()
     } catch (thrown) {
       if (!isAbort(thrown) && !stop.signal.aborted) error.value = asError(thrown)
@@ -97,7 +118,10 @@ export const openGroupSession = (id: string) => {
       }
     },
     decide: (step: string, verdict: 'approve' | 'reject') => act(client.groups.decide(id, step, verdict)),
-    close: (): void => stop.abort(),
+    close: (): void => {
+      stop.abort()
+      if (gathering !== null) clearTimeout(gathering)
+    },
   }
 }
 
