@@ -3,13 +3,13 @@ import { canonicalJson } from '../contract/canonical.ts'
 import { type BatchAnswer, BatchBody } from '../contract/jobs.ts'
 import { type Fault, PROBLEMS } from '../contract/problems.ts'
 import { gateOf } from '../identity/wire.ts'
+import { prepareSubmission } from '../ledger/prepare.ts'
 import type { Submission, Submitted } from '../ledger/submit.ts'
 import { readBody } from './body.ts'
 import { type AppContext, type AppEnv, personOf } from './context.ts'
 import { allow } from './guard.ts'
 import { idempotencyKey } from './headers.ts'
 import { digest, keyOf, ledgerOf, rememberLedger } from './jobs.ts'
-import { prepareSubmission } from './submission.ts'
 
 /** A batch's body, at most: a thousand jobs of eight kilobytes. */
 const MAX_BATCH_BYTES = 8 * 1024 * 1024

@@ -1,6 +1,7 @@
 import { Hono } from 'hono'
 import { JobId } from '../contract/ids.ts'
 import { Problem } from '../contract/problems.ts'
+import { prepareSubmission } from '../ledger/prepare.ts'
 import { type AppContext, type AppEnv, personOf } from './context.ts'
 import { cursorAfter, idBehind } from './cursors.ts'
 import { taggedJson } from './etags.ts'
@@ -8,7 +9,6 @@ import { allow } from './guard.ts'
 import { queryInteger } from './headers.ts'
 import { foundOr, jobIdOf, ledgerOf, notFound } from './jobs.ts'
 import { fromFault } from './problem.ts'
-import { prepareSubmission } from './submission.ts'
 import { taskNamed } from './tasks.ts'
 
 const DEFAULT_PAGE = 50

@@ -9,6 +9,7 @@ import { gateOf } from '../identity/wire.ts'
 import type { GroupAnswer, GroupDeed } from '../ledger/groups/desk.ts'
 import { planGroup } from '../ledger/groups/plan.ts'
 import type { GroupSubmission } from '../ledger/groups/submit.ts'
+import { prepareSubmission } from '../ledger/prepare.ts'
 import { readBody } from './body.ts'
 import { type AppContext, type AppEnv, personOf } from './context.ts'
 import { taggedJson } from './etags.ts'
@@ -16,7 +17,6 @@ import { allow } from './guard.ts'
 import { idempotencyKey, queryInteger } from './headers.ts'
 import { digest, keyOf, ledgerOf, rememberLedger } from './jobs.ts'
 import { fromFault } from './problem.ts'
-import { prepareSubmission } from './submission.ts'
 
 const DEFAULT_PAGE = 20
 const MAX_PAGE = 100

@@ -8,7 +8,7 @@ import { receive } from './messages.ts'
 import { dispatch, joinPool, type LinkMemory, newMemory, reportTo, unride } from './offers.ts'
 import { type LedgerPort, type LinkContext, newCache } from './ports.ts'
 import { LINK_MIGRATIONS } from './schema.ts'
-import { currentSession, endSession, type NodeBounds, rememberLedger, socketLost } from './session.ts'
+import { currentSession, endSession, type NodeBounds, rememberLedger, socketLost, wasAway } from './session.ts'
 
 const ACME = TenantId.parse('acme')
 const POOL = PoolName.parse('default')
@@ -241,4 +241,8 @@ test('where slots are kept for a lane, the pool hears of each idle slot', async 
   report.answer()
   await done
   expect(memory.ride).toBe(false)
+})
+
+test('a grace that ends long after its time was none: the link was away itself, and the node could not come back', () => {
+  expect([10_000, 12_000, 13_000, 13_001, 600_000].map((now) => wasAway(10_000, now))).toEqual([false, false, false, true, true])
 })

@@ -1,7 +1,7 @@
 import { DurableObject } from 'cloudflare:workers'
 import { stub } from '../addressing.ts'
 import type { QueueName, SessionId, TenantId } from '../contract/ids.ts'
-import { FromNode, type Lease, PING_SECONDS, type ToNode } from '../contract/node.ts'
+import { FromNode, GRACE_SECONDS, type Lease, PING_SECONDS, type ToNode } from '../contract/node.ts'
 import type { Env } from '../env.ts'
 import { Alarm } from '../storage/alarm.ts'
 import { migrate } from '../storage/migrate.ts'
@@ -12,7 +12,7 @@ import { r2Objects } from './objects.ts'
 import { dispatch, joinPool, type Kept, keep, type LinkMemory, newMemory, restore, unride } from './offers.ts'
 import { type LedgerPort, type LinkContext, newCache, type PoolPort, type TablePort } from './ports.ts'
 import { LINK_MIGRATIONS } from './schema.ts'
-import { currentSession, endSession, type NodeBounds, RENEW_MS, renew, servesTenant, socketLost } from './session.ts'
+import { currentSession, endSession, type NodeBounds, RENEW_MS, renew, servesTenant, socketLost, wasAway } from './session.ts'
 import { type SliceAsk, SliceDesk, type SliceFault, type SliceOutcome } from './slice-desk.ts'
 
 /** What a socket carries through hibernation. */
@@ -244,13 +244,14 @@ export class LinkObject extends DurableObject<Env> {
   override async alarm(): Promise<void> {
     const { store } = this.#context
     const now = Date.now()
-    for (const { kind, ref } of dueTimers<'grace' | 'renew' | 'token'>(store, now, 10)) {
+    for (const { kind, ref, due } of dueTimers<'grace' | 'renew' | 'token'>(store, now, 10)) {
       const row = currentSession(this.#context)
       if (kind === 'token') {
         clearTimer(store, 'token', '')
         this.#hangUpExpired(now)
         // A timer of an earlier session; left alone it would ring without end.
       } else if (row?.session !== ref) clearTimer(store, kind, ref)
+      else if (kind === 'grace' && wasAway(due, now)) setTimer(store, 'grace', row.session, now + GRACE_SECONDS * 1000)
       else if (kind === 'grace') {
         setTimer(store, 'grace', row.session, now + 5_000)
         if (row.connected) clearTimer(store, 'grace', row.session)

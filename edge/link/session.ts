@@ -61,6 +61,12 @@ const forgetLedger = (context: LinkContext, tenant: TenantId): void => {
 export const knownLedgers = (context: LinkContext): TenantId[] =>
   context.store.all<{ tenant: TenantId }>('SELECT tenant FROM ledgers').map(({ tenant }) => tenant)
 
+/** So late no alarm rings while its object is there. */
+const AWAY_MS = 3_000
+
+/** A grace that ends late was none: this link was away itself (a fail-over), and the node could not come back to it. */
+export const wasAway = (due: number, now: number): boolean => now - due > AWAY_MS
+
 /** The socket is gone: the same session may come back within the grace; until then nothing is taken from it. */
 export const socketLost = async (context: LinkContext): Promise<void> => {
   const row = currentSession(context)

@@ -1,1 +1,0 @@
-export { type Prepared, prepareSubmission } from '../ledger/prepare.ts'
