@@ -5,7 +5,7 @@ import type { Env } from '../../edge/env.ts'
 import { manifestSigner } from '../../edge/identity/signature.ts'
 import { commit, type LedgerContext } from '../../edge/ledger/context.ts'
 import { complete, fail } from '../../edge/ledger/finish.ts'
-import { completion, HOLDER, request, submission } from '../../edge/ledger/fixture.ts'
+import { completion, HOLDER, nodeTask, request, submission } from '../../edge/ledger/fixture.ts'
 import { Housekeeper } from '../../edge/ledger/housekeeper.ts'
 import { jobIds } from '../../edge/ledger/ids.ts'
 import { JobDesk } from '../../edge/ledger/job-desk.ts'
@@ -30,7 +30,7 @@ const FAILS = 500
 /** Jobs of a ledger that counts as empty: a list has a page of them to show. */
 const FEW = 1_000
 const TASKS = ['daily', 'other', 'rare'].map((name) => TaskName.parse(name))
-const HASHES = Object.fromEntries(TASKS.map((name) => [name, 'a'.repeat(64)]))
+const KNOWN = Object.fromEntries(TASKS.map((name) => [name, nodeTask('a')]))
 const ONE_YEAR_MS = 365 * 24 * 3600 * 1000
 
 /** Object storage as files. */
@@ -127,7 +127,7 @@ const fill = async (ledger: Ledger, jobs: number): Promise<number> => {
     commit(context, (inner) => {
       for (let number = 0; number < BATCH; number++) submitOne({ ...ledger, context: inner }, done + number)
     })
-    const leases = commit(context, (inner) => offer(inner, request(HOLDER, BATCH, HASHES))).offers
+    const leases = commit(context, (inner) => offer(inner, request(HOLDER, BATCH, KNOWN))).offers
     commit(context, (inner) =>
       accept(
         inner,

@@ -20,8 +20,7 @@ export const measureSlices = async (origin: string, token: string): Promise<Figu
   const job = await asker.run('flights')
   if (job.state !== 'succeeded' || job.rows !== ROWS)
     throw new Error(`flights ${job.state}, ${job.rows} rows: ${JSON.stringify(job.error)}`)
-  const deadline = Date.now() + 30_000
-  while (Date.now() < deadline && (await asker.result(job.id)).pack === null) await new Promise((resolve) => setTimeout(resolve, 100))
+  await asker.packed(job.id)
 
   const page = async (turn: number): Promise<void> => {
     const { rows } = await asker.slice(job.id, { offset: (turn * 74_929) % (ROWS - PAGE), limit: PAGE })

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parquetReadObjects } from 'hyparquet'
 import { compressors } from 'hyparquet-compressors'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
 import type { Job } from '../../edge/contract/jobs.ts'
 import { Manifest, ResultDocument } from '../../edge/contract/manifests.ts'
@@ -115,7 +115,7 @@ const FORMS = ['parquet', 'csv', 'json', 'duckdb'] as const
 /** A result in all four forms, each made. */
 const wholes = async (job: Job): Promise<[string, Buffer][]> => {
   // The pack comes after the end of the job.
-  await vi.waitFor(async () => expect((await acme.result(job.id)).pack).not.toBeNull(), { timeout: 20_000 })
+  await acme.packed(job.id)
   return Promise.all(
     FORMS.map(async (form): Promise<[string, Buffer]> => {
       const answer = await acme.made(`/v1/jobs/${job.id}/result.${form}`)

@@ -30,6 +30,8 @@ export interface Client {
   ended(id: string): Promise<Job>
   /** Waits for a job's publication (or its refusal) and returns all its numbered events but that of the pack. */
   published(id: string): Promise<ServerEvent[]>
+  /** Waits for a succeeded job's pack; a result that is too large for one never has it. */
+  packed(id: string): Promise<void>
   result(id: string): Promise<ResultDocument>
   slice(id: string, question: unknown): Promise<SliceAnswer>
   /** Asks until the answer is not 202 any more, as its Retry-After says. */
@@ -62,6 +64,14 @@ export const client = (origin: string, token: string): Client => {
       if (isTerminal(job.state)) return job
     }
   }
+  /** All numbered events until the stream ends. */
+  const numbered = async (id: string, until: 'published' | 'pack'): Promise<ServerEvent[]> => {
+    const answer = await ask(`/v1/jobs/${id}/events?until=${until}`)
+    if (!answer.ok) return refuse(id, answer)
+    const events: ServerEvent[] = []
+    for await (const event of serverEvents(answer)) if (event.id !== null) events.push(event)
+    return events
+  }
   const self: Client = {
     origin,
     token,
@@ -80,13 +90,10 @@ export const client = (origin: string, token: string): Client => {
       return isTerminal(job.state) ? job : ended(job.id)
     },
     ended,
-    published: async (id) => {
-      const answer = await ask(`/v1/jobs/${id}/events?until=published`)
-      if (!answer.ok) return refuse(id, answer)
-      const events: ServerEvent[] = []
-      // A pack comes when it is made, before the publication or after it.
-      for await (const event of serverEvents(answer)) if (event.id !== null && !isPack(event)) events.push(event)
-      return events
+    // A pack comes when it is made, before the publication or after it.
+    published: async (id) => (await numbered(id, 'published')).filter((event) => !isPack(event)),
+    packed: async (id) => {
+      if (!(await numbered(id, 'pack')).some(isPack)) throw new Error(`${id} has no pack`)
     },
     result: async (id) => {
       const answer = await ask(`/v1/jobs/${id}/result`)
