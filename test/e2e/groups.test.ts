@@ -206,6 +206,31 @@ test('a group that cannot be run is refused whole, with every fault, and nobody 
   expect((await parsed(await globex.ask('/v1/groups'), page(Group))).items).toEqual([])
 })
 
+test('a group that was acknowledged goes on after the edge was killed, at whatever moment', async () => {
+  const group = await take({
+    steps: {
+      a: { task: 'plain', fresh: true },
+      ok: { approval: { deadline: 1, default: 'approve' }, needs: ['a'] },
+      b: { task: 'twice', args: [{ from: 'a', column: 'n' }], needs: ['ok', 'a'], after: 'published' },
+      c: { task: 'broken', needs: ['b'] },
+      undo: { task: 'twice', args: [{ from: 'b', column: 'n' }], compensates: 'b' },
+    },
+    alert: { task: 'plain', queue: 'default' },
+  })
+  world.system.kill9Workerd()
+  await until(group, ({ steps }) => Object.values(steps).some(({ state }) => state === 'approval'))
+  world.system.kill9Workerd()
+  await until(group, (now) => ['running', 'succeeded'].includes(states(now).b ?? ''))
+  world.system.kill9Workerd()
+  const done = await ended(group)
+  expect(done).toMatchObject({ state: 'failed', error: { code: 'step_failed' } })
+  expect(states(done)).toEqual({ a: 'succeeded', ok: 'succeeded', b: 'succeeded', c: 'failed', undo: 'succeeded', alert: 'succeeded' })
+  expect((await readJob(acme, jobOf(done, 'undo'))).args).toEqual([14, '2000-01-01'])
+  const { items } = (await (await acme.ask(`/v1/groups/${group.id}/events?wait=0`)).json()) as { items: { seq: number }[] }
+  expect(items.map(({ seq }) => seq)).toEqual(items.map((_, index) => index + 1))
+  expect(items).toHaveLength(done.seq)
+})
+
 test('groups are listed page by page, the newest first', async () => {
   const pages: string[] = []
   for (let cursor: string | null = ''; cursor !== null; ) {
