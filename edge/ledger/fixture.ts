@@ -7,10 +7,11 @@ import { migrate } from '../storage/migrate.ts'
 import { nodeStore } from '../storage/node-store.ts'
 import type { NodeTask } from './binding.ts'
 import { commit, type LedgerContext, type LedgerEffect } from './context.ts'
+import { groupBacklog } from './events.ts'
 import { type Completion, complete, fail } from './finish.ts'
 import { askGroup, type GroupAnswer, type GroupDeed, takeGroup } from './groups/desk.ts'
 import { planGroup } from './groups/plan.ts'
-import { groupEventsAfter } from './groups/rows.ts'
+import { findGroup } from './groups/rows.ts'
 import type { GroupSubmission } from './groups/submit.ts'
 import { jobIds } from './ids.ts'
 import { findJob } from './jobs.ts'
@@ -182,9 +183,14 @@ export const publish = (bench: Bench, job: JobId, publication: 'published' | 're
 }
 export const states = (group: Group): Record<string, string> =>
   Object.fromEntries(Object.entries(group.steps).map(([name, { state }]) => [name, state]))
+/** All events of a group. */
+export const groupEvents = (context: LedgerContext, id: string): GroupEvent[] => {
+  const row = findGroup(context, id)
+  return row ? groupBacklog(context, row, 0).events.map((event) => GroupEvent.parse(event)) : []
+}
 /** I9, and nothing in the stream that the contract does not know. */
 export const events = (bench: Bench, { id }: Group): string[] => {
-  const all = groupEventsAfter(bench.context, id, 0).map((event) => GroupEvent.parse(event))
+  const all = groupEvents(bench.context, id)
   if (all.some(({ seq }, index) => seq !== index + 1)) throw new Error(`a gap: ${all.map(({ seq }) => seq).join()}`)
   return all.map(({ type, state, step, step_state }) => (type === 'group' ? state : `${step} ${step_state}`))
 }

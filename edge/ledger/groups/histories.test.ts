@@ -1,11 +1,11 @@
 import { expect, it } from 'vitest'
-import { GroupBody, GroupEvent } from '../../contract/groups.ts'
+import { GroupBody } from '../../contract/groups.ts'
 import { type JobId, TaskName } from '../../contract/ids.ts'
 import { isTerminal } from '../../contract/jobs.ts'
 import { cancel, cancelAnswered } from '../cancel.ts'
 import { commit } from '../context.ts'
 import { complete, fail } from '../finish.ts'
-import { completion, HOLDER, request, submission, testLedger } from '../fixture.ts'
+import { completion, groupEvents, HOLDER, request, submission, testLedger } from '../fixture.ts'
 import { findJob } from '../jobs.ts'
 import { accept, handBack, offer } from '../leases.ts'
 import { publicationOutcome } from '../publication.ts'
@@ -15,7 +15,7 @@ import { countLive } from '../submit.ts'
 import { fireTimers } from '../timers.ts'
 import { askGroup, takeGroup } from './desk.ts'
 import { planGroup } from './plan.ts'
-import { groupEventsAfter, stepsOf } from './rows.ts'
+import { stepsOf } from './rows.ts'
 
 /** Mulberry32: a random number below `limit`. */
 const dice = (seed: number) => {
@@ -151,7 +151,7 @@ const live = (seed: number) => {
       const answer = askGroup(desk, id, { do: 'show' })
       if (!answer.ok) throw new Error(answer.code)
       const { group } = answer
-      const events = groupEventsAfter(context, id, 0).map((event) => GroupEvent.parse(event))
+      const events = groupEvents(context, id)
       expect(events.map(({ seq }) => seq)).toEqual(events.map((_, index) => index + 1))
       expect(group.seq).toBe(events.length)
       if (ends.has(id)) expect(JSON.stringify(group)).toBe(ends.get(id))

@@ -144,16 +144,6 @@ export const changeStep = (
 export const carriedBy = (step: GroupStep | undefined): CarriedRow | null =>
   step?.row.carried == null ? null : (JSON.parse(step.row.carried) as CarriedRow)
 
-/** Events after number `after`, in order, all of them. */
-export const groupEventsAfter = (context: LedgerContext, id: string, after: number): GroupEvent[] =>
-  context.store
-    .all<{ seq: number; at: number; body: string }>(
-      'SELECT seq, at, body FROM group_events WHERE grp = ? AND seq > ? ORDER BY seq',
-      id,
-      after,
-    )
-    .map(({ seq, at, body }) => ({ seq, group: id as GroupId, at: new Date(at).toISOString(), ...JSON.parse(body) }))
-
 export const stepRef = (group: string, step: string): string => `${group}/${step}`
 export const ofStepRef = (ref: string): { group: string; step: string } => {
   const slash = ref.indexOf('/')
