@@ -30,6 +30,8 @@ export interface Env {
   /** S3 settings of the bucket, where nodes can reach it: then uploads are signed PUTs instead of the Worker's route. */
   /** Tests only: where named fault points report themselves (edge/fault.ts). */
   SCARAB_FAULT_URL?: string
+  /** Tests only: smaller bounds of a ledger's housekeeping, as JSON (edge/ledger/housekeeping.ts). */
+  SCARAB_HOUSEKEEPING?: string
   S3_ENDPOINT?: string
   S3_BUCKET?: string
   S3_ACCESS_KEY_ID?: string

@@ -4,8 +4,8 @@ import type { Env } from '../env.ts'
 import { fault } from '../fault.ts'
 import { setTimer, setTimerBy } from '../storage/timers.ts'
 import { type LedgerContext, moveOneTimer } from './context.ts'
-import { census, collect, cut, expectLitter, litter, movable, nextPage, swept, trimEvents } from './housekeeping.ts'
-import { HOUSEKEEPING_PAUSE_MS, HOUSEKEEPING_SECONDS, KEPT_FINISHED_JOBS, MAX_FINISHED_JOBS, MAX_KEPT_BYTES } from './limits.ts'
+import { type Bounds, boundsOf, census, collect, cut, expectLitter, litter, movable, nextPage, swept, trimEvents } from './housekeeping.ts'
+import { HOUSEKEEPING_PAUSE_MS, HOUSEKEEPING_SECONDS, MAX_KEPT_BYTES } from './limits.ts'
 import type { MovedJobs } from './moved.ts'
 import { merge, type PageRow, paginate } from './pages.ts'
 
@@ -30,6 +30,7 @@ const START: Task = { at: 'counting', from: '', finished: 0, dead: 0 }
 /** Keeps the database small: counts, moves the oldest finished jobs away, forgets old events. One step a firing of the timer. */
 export class Housekeeper {
   readonly #deps: HousekeeperDeps
+  readonly #bounds: Bounds
   /** Where it stands; tests set it, for the bounds are far above what they make. */
   task: Task = START
   #working = false
@@ -38,6 +39,7 @@ export class Housekeeper {
 
   constructor(deps: HousekeeperDeps) {
     this.#deps = deps
+    this.#bounds = boundsOf(deps.env.SCARAB_HOUSEKEEPING)
   }
 
   /** A job has ended: there may be something to do before long. */
@@ -45,7 +47,7 @@ export class Housekeeper {
     if (this.#expected) return
     this.#expected = true
     const { context, commit } = this.#deps
-    commit((inner) => setTimerBy(inner.store, 'housekeeping', '', context.now() + HOUSEKEEPING_SECONDS * 1000))
+    commit((inner) => setTimerBy(inner.store, 'housekeeping', '', context.now() + this.#bounds.begin_seconds * 1000))
   }
 
   /** One step; then the timer is set for the next, or cleared when nothing is left to do. Never throws. */
@@ -61,7 +63,7 @@ export class Housekeeper {
         const now = context.now()
         const next = busy ? now + HOUSEKEEPING_PAUSE_MS : nextTrim(trimEvents(inner), now)
         // Jobs may have ended meanwhile.
-        const expected = this.#expected ? now + HOUSEKEEPING_SECONDS * 1000 : null
+        const expected = this.#expected ? now + this.#bounds.begin_seconds * 1000 : null
         moveOneTimer(inner, 'housekeeping', next === null || expected === null ? (next ?? expected) : Math.min(next, expected))
       })
     } catch (reason) {
@@ -83,7 +85,7 @@ export class Housekeeper {
     const finished = task.finished + counted.finished
     const dead = task.dead + counted.dead
     if (counted.last !== null) this.task = { at: 'counting', from: counted.last, finished, dead }
-    else if (finished > MAX_FINISHED_JOBS) this.task = { at: 'moving', from: '', left: finished - KEPT_FINISHED_JOBS, dead }
+    else if (finished > this.#bounds.most_jobs) this.task = { at: 'moving', from: '', left: finished - this.#bounds.kept_jobs, dead }
     else {
       this.task = START
       return false
@@ -93,7 +95,7 @@ export class Housekeeper {
 
   async #move(task: Task & { at: 'moving' }): Promise<boolean> {
     const { context } = this.#deps
-    const { ids, scanned } = movable(context, task.from, task.dead)
+    const { ids, scanned } = movable(context, task.from, task.dead, this.#bounds.stay_seconds)
     const { ids: chosen, replaces } = nextPage(context, ids.slice(0, task.left))
     const moved = chosen.length > 0 ? await this.#page(chosen, replaces) : 0
     const left = task.left - moved

@@ -2,13 +2,45 @@ import { isTerminal, type JobState } from '../contract/jobs.ts'
 import { first, type SqlValue } from '../storage/store.ts'
 import type { LedgerContext } from './context.ts'
 import type { JobRow } from './jobs.ts'
-import { DEAD_LETTER_DAYS, EVENT_DAYS, HOUSEKEEPING_ROWS, MAX_DEAD_LETTERS, MOVE_AFTER_SECONDS, PAGE_JOBS } from './limits.ts'
+import {
+  DEAD_LETTER_DAYS,
+  EVENT_DAYS,
+  HOUSEKEEPING_ROWS,
+  HOUSEKEEPING_SECONDS,
+  KEPT_FINISHED_JOBS,
+  MAX_DEAD_LETTERS,
+  MAX_FINISHED_JOBS,
+  MOVE_AFTER_SECONDS,
+  PAGE_JOBS,
+} from './limits.ts'
 import { mark, raiseEventsFloor, setMark } from './numbers.ts'
 import type { MovedJob, PageRow, StoredEvent, StoredSlice } from './pages.ts'
 import type { ResultRow } from './read.ts'
 import { type InnerState, isEnded } from './states.ts'
 
 const DAY_MS = 24 * 3600 * 1000
+
+/** What the housekeeping goes by. */
+export interface Bounds {
+  /** Ended jobs in the database: so many set it to work, so many are left. */
+  most_jobs: number
+  kept_jobs: number
+  /** How long a job stays after its end. */
+  stay_seconds: number
+  /** How long after the end of a job it looks. */
+  begin_seconds: number
+}
+
+const BOUNDS: Bounds = {
+  most_jobs: MAX_FINISHED_JOBS,
+  kept_jobs: KEPT_FINISHED_JOBS,
+  stay_seconds: MOVE_AFTER_SECONDS,
+  begin_seconds: HOUSEKEEPING_SECONDS,
+}
+
+/** The bounds of limits.ts, or those that a test has set (`SCARAB_HOUSEKEEPING`, JSON). */
+export const boundsOf = (text: string | undefined): Bounds =>
+  text === undefined ? BOUNDS : { ...BOUNDS, ...(JSON.parse(text) as Partial<Bounds>) }
 
 const listed = (values: readonly string[]): string => JSON.stringify(values)
 
@@ -48,9 +80,14 @@ type Light = Pick<JobRow, 'id' | 'state' | 'finished_at' | 'publication' | 'dele
  * stays: jobs on which work is left (publication, deletion, timers), to which jobs that are here point, whose group is
  * alive, and dead letters (unless there are too many). `scanned`: how far it looked; null: to the end.
  */
-export const movable = (context: LedgerContext, from: string, dead: number): { ids: string[]; scanned: string | null } => {
+export const movable = (
+  context: LedgerContext,
+  from: string,
+  dead: number,
+  stay_seconds = MOVE_AFTER_SECONDS,
+): { ids: string[]; scanned: string | null } => {
   const { store } = context
-  const before = context.now() - MOVE_AFTER_SECONDS * 1000
+  const before = context.now() - stay_seconds * 1000
   const deadBefore = dead > MAX_DEAD_LETTERS ? before : context.now() - DEAD_LETTER_DAYS * DAY_MS
   const rows = store.all<Light>(
     'SELECT id, state, finished_at, publication, deleted_at, retried_as, grp FROM jobs WHERE id > ? ORDER BY id LIMIT ?',

@@ -11,6 +11,9 @@ const POINTS = [
   'ledger.failed',
   'ledger.handing-over',
   'ledger.offered',
+  'ledger.page-announced',
+  'ledger.page-cut',
+  'ledger.page-written',
   'ledger.published',
   'ledger.submitted',
   'pool.ready',
@@ -25,6 +28,9 @@ const POINTS = [
   'table.settled',
 ]
 
+/** Jobs move to object storage as soon as they have ended, so that the points there are passed. */
+const SCARAB_HOUSEKEEPING = JSON.stringify({ most_jobs: 0, kept_jobs: 0, stay_seconds: 1, begin_seconds: 1 })
+
 describe('workerd killed at a named point', () => {
   const tenant = 'points'
   const ended: Ended[] = []
@@ -35,7 +41,7 @@ describe('workerd killed at a named point', () => {
 
   beforeAll(async () => {
     faults = await startFaultServer()
-    world = await startWorld({ tasks: LOAD_TASKS, bindings: { SCARAB_FAULT_URL: faults.url } })
+    world = await startWorld({ tasks: LOAD_TASKS, bindings: { SCARAB_FAULT_URL: faults.url, SCARAB_HOUSEKEEPING } })
     client = await world.as(tenant)
   })
   afterAll(async () => {

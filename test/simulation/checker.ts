@@ -1,4 +1,5 @@
 import { mostAhead } from '../../compute/agent/core.ts'
+import { decodePage, type MovedJob } from '../../edge/ledger/pages.ts'
 import { type INNER_STATES, isEnded } from '../../edge/ledger/states.ts'
 import type { Clients } from './client.ts'
 import { metadataOf } from './families.ts'
@@ -35,7 +36,49 @@ interface FinalEvent {
 const jobsOf = (world: World, tenant: string): FinalJob[] => {
   const place = world.places.get(`LEDGER ${tenant}`)
   if (!place?.instance && !hasTables(world, tenant)) return []
-  return place?.database.all<FinalJob>('SELECT * FROM jobs ORDER BY id') ?? []
+  const here = place?.database.all<FinalJob>('SELECT * FROM jobs ORDER BY id') ?? []
+  const known = new Set(here.map(({ id }) => id))
+  // What came back counts as it is in the database.
+  return [...here, ...movedOf(world, tenant).flatMap(({ row }) => (known.has(row.id) ? [] : [row]))]
+}
+
+/** Jobs that have moved to object storage, by the pages that the ledger names. */
+const movedOf = (world: World, tenant: string): MovedJob[] =>
+  world.places
+    .get(`LEDGER ${tenant}`)
+    ?.database.all<{ key: string }>('SELECT key FROM pages ORDER BY last')
+    .flatMap(({ key }) => {
+      const stored = world.bucket.objects.get(key)
+      if (!stored) throw new Error(`the page ${key} is named, and not in the bucket`)
+      return decodePage(new TextDecoder().decode(stored.bytes))
+    }) ?? []
+
+/** Each event once, in order: those of the database, and those of jobs that are not in it any more. */
+const eventsOf = (world: World, tenant: string): FinalEvent[] => {
+  const { database } = world.place('LEDGER', tenant)
+  const here = new Set(database.all<{ id: string }>('SELECT id FROM jobs').map(({ id }) => id))
+  return [
+    ...database.all<FinalEvent>('SELECT job, seq, type, state, at, body FROM events ORDER BY job, seq'),
+    ...movedOf(world, tenant).flatMap(({ row, events }) => (here.has(row.id) ? [] : events)),
+  ]
+}
+
+/** Pages do not overlap, and object storage holds those that are named and no others. */
+const pagesOf = (world: World, tenant: string): string[] => {
+  const { database } = world.place('LEDGER', tenant)
+  const pages = database.all<{ first: string; last: string; jobs: number; key: string }>(
+    'SELECT first, last, jobs, key FROM pages ORDER BY last',
+  )
+  const litter = database.all<{ key: string }>('SELECT key FROM litter').map(({ key }) => key)
+  const known = new Set([...pages.map(({ key }) => key), ...litter])
+  return [
+    ...pages.flatMap(({ first, last }, index) =>
+      first > (pages[index - 1]?.last ?? '') && first <= last ? [] : [`pages: ${first} to ${last} overlaps`],
+    ),
+    ...[...world.bucket.objects.keys()].flatMap((key) =>
+      key.startsWith(`t/${tenant}/_jobs/`) && !known.has(key) ? [`pages: the object ${key} is forgotten`] : [],
+    ),
+  ]
 }
 const hasTables = (world: World, tenant: string): boolean =>
   (world.places.get(`LEDGER ${tenant}`)?.database.all(`SELECT name FROM sqlite_master WHERE name = 'jobs'`).length ?? 0) > 0
@@ -67,7 +110,8 @@ export const check = async (
     const jobs = new Map(jobsOf(world, tenant).map((job) => [job.id, job]))
     const database = world.place('LEDGER', tenant).database
     const trace = database.all<Traced>('SELECT * FROM trace ORDER BY n')
-    const events = database.all<FinalEvent>('SELECT job, seq, type, state, at, body FROM events ORDER BY job, seq')
+    const events = eventsOf(world, tenant)
+    wrong.push(...pagesOf(world, tenant))
     wrong.push(...lifeOf(trace), ...completionsOf(world, tenant, trace), ...uploadsOf(world, tenant, trace))
     wrong.push(...tenantsOf(tenant, runs, nodes), ...numbersOf(jobs, events))
     wrong.push(...promisesOf(tenant, jobs, clients), ...readersOf(tenant, events, clients), ...onceOf(tenant, jobs, clients))
@@ -99,7 +143,9 @@ const lifeOf = (trace: readonly Traced[]): string[] => {
     if (row.alias !== null) {
       const live = aliases.get(row.alias) ?? new Set()
       aliases.set(row.alias, live)
-      if (before === null && live.size > 0) wrong.push(`the alias ${row.alias} was given to ${job} while ${[...live].join()} lived`)
+      // One that came back from object storage has ended.
+      if (before === null && !isEnded(after as FinalJob['state']) && live.size > 0)
+        wrong.push(`the alias ${row.alias} was given to ${job} while ${[...live].join()} lived`)
       if (after === 'succeeded' || after === 'failed' || after === 'cancelled') live.delete(job)
       else live.add(job)
     }

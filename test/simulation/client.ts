@@ -1,4 +1,5 @@
 import type { JobEvent } from '../../edge/contract/events.ts'
+import type { Followed } from '../../edge/ledger/streams.ts'
 import type { Submission, Submitted } from '../../edge/ledger/submit.ts'
 import type { EdgeSocket } from './sockets.ts'
 import type { World } from './world.ts'
@@ -95,11 +96,30 @@ export class Clients {
     const reading: Reading = { tenant, job, events: [], faults: [], ended: false }
     this.readings.push(reading)
     while (!reading.ended && !this.over) {
+      // As the Worker does: what there is, then a socket for what comes.
+      const known = (await this.#ask(tenant, 'follow', [
+        { of: 'job', id: job, after: reading.events.at(-1)?.seq ?? 0, until: 'published', wait_ms: 0 },
+      ])) as Followed | null
+      if (known?.found === 'yes') {
+        if (known.reset) reading.faults.push(`was reset to ${known.reset.oldest}`)
+        for (const event of known.items) this.#note(reading, event as JobEvent)
+        if (known.next === null) reading.ended = true
+      }
+      if (reading.ended) return
       const after = reading.events.at(-1)?.seq ?? 0
       const socket = await this.#world.connect('LEDGER', tenant, `https://ledger/watch/${job}?after=${after}`, {})
       if (socket) await this.#follow(socket, reading)
       await this.#sleep(this.#world.chance.between(20, 500))
     }
+  }
+
+  #note(reading: Reading, event: JobEvent): void {
+    const expected = (reading.events.at(-1)?.seq ?? 0) + 1
+    // A socket may repeat the backlog's end: registration and backlog are one turn, so it does not.
+    if (event.seq !== expected) reading.faults.push(`expected event ${expected}, got ${event.seq}`)
+    reading.events.push(event)
+    if (event.publication === 'published' || event.publication === 'rejected' || event.state === 'failed' || event.state === 'cancelled')
+      reading.ended = true
   }
 
   #follow(socket: EdgeSocket, reading: Reading): Promise<void> {
@@ -108,18 +128,7 @@ export class Clients {
         message: (text) => {
           const message = JSON.parse(text) as { event?: JobEvent }
           if (!message.event) return
-          const { event } = message
-          const expected = (reading.events.at(-1)?.seq ?? 0) + 1
-          // A socket may repeat the backlog's end: registration and backlog are one turn, so it does not.
-          if (event.seq !== expected) reading.faults.push(`expected event ${expected}, got ${event.seq}`)
-          reading.events.push(event)
-          if (
-            event.publication === 'published' ||
-            event.publication === 'rejected' ||
-            event.state === 'failed' ||
-            event.state === 'cancelled'
-          )
-            reading.ended = true
+          this.#note(reading, message.event)
           if (!reading.ended) return
           socket.client.close()
           resolve()

@@ -285,6 +285,8 @@ export class World {
       RESULTS: this.bucket.binding(() => instance.alive),
       SCARAB_SECRET: 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA',
       SCARAB_FAULT_URL: 'simulated',
+      // Small enough to be at work in every history.
+      SCARAB_HOUSEKEEPING: JSON.stringify({ most_jobs: 2, kept_jobs: 1, stay_seconds: 5, begin_seconds: 3 }),
       fault: (point: string) => this.#fault(point),
     }
   }
