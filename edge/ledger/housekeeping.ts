@@ -120,7 +120,15 @@ export const movable = (
       ids,
     ),
     ...named('SELECT job AS id FROM results WHERE job IN (SELECT value FROM json_each(?)) AND inline_parquet IS NOT NULL', ids),
-    ...named('SELECT DISTINCT coalesced_with AS id FROM jobs WHERE coalesced_with IN (SELECT value FROM json_each(?))', ids),
+    // Each by the index that holds it.
+    ...named(
+      `SELECT DISTINCT coalesced_with AS id FROM jobs WHERE state = 'joined' AND coalesced_with IN (SELECT value FROM json_each(?))`,
+      ids,
+    ),
+    ...named(
+      `SELECT DISTINCT coalesced_with AS id FROM jobs WHERE state <> 'joined' AND coalesced_with IN (SELECT value FROM json_each(?))`,
+      ids,
+    ),
     ...named('SELECT DISTINCT reused_from AS id FROM jobs WHERE reused_from IN (SELECT value FROM json_each(?))', ids),
   ])
   const free = old.filter(
