@@ -156,7 +156,10 @@ export const pointers = (context: LedgerContext, writer: string): Pointer[] => {
   const where = (column: string): string =>
     `SELECT id, finished_at, retention_seconds FROM jobs WHERE ${column} = ? AND state = 'succeeded' AND deleted_at IS NULL`
   return context.store.all<Pointer>(
-    `${where('id')} UNION ALL ${where('coalesced_with')} UNION ALL ${where('reused_from')}`,
+    // Those that have moved to object storage point to it all the same.
+    `${where('id')} UNION ALL ${where('coalesced_with')} UNION ALL ${where('reused_from')}
+     UNION ALL SELECT job AS id, finished_at, retention_seconds FROM away WHERE writer = ?`,
+    writer,
     writer,
     writer,
     writer,

@@ -23,6 +23,7 @@ export type LedgerEffect =
   | { kind: 'outbox'; family: Family }
   | { kind: 'purge'; job: JobId }
   | { kind: 'housekeeping' }
+  | { kind: 'recall'; writer: JobId }
 
 /** Everything a ledger needs from outside. Pure code takes it as its first argument. */
 export interface LedgerContext {

@@ -16,7 +16,9 @@ import { DEAD_LETTER_DAYS, EVENT_DAYS, KEPT_FINISHED_JOBS, MAX_FINISHED_JOBS, MO
 import { MovedJobs } from './moved.ts'
 import { eventNumbers } from './numbers.ts'
 import { publicationOutcome } from './publication.ts'
+import { retain } from './retention.ts'
 import { type Submission, submit } from './submit.ts'
+import { fireTimers } from './timers.ts'
 
 const faults: { at: string | null } = { at: null }
 vi.mock('../fault.ts', () => ({
@@ -293,6 +295,49 @@ it('a deleted job of a page is gone, from lists too, and stays so when its tombs
   await one.tidy()
   expect(one.here()).toEqual([])
   await check()
+})
+
+it('a result lives as long as the last job that points to it, also when those have moved', async () => {
+  const one = bench()
+  const [writer, ...others] = [one.end(), one.end(), one.end()]
+  const [pointer = '', second = ''] = others
+  const point = (id: string): void => {
+    updateJob(one.context, one.rowOf(id), { coalesced_with: writer })
+    one.context.store.run('DELETE FROM results WHERE job = ?', id)
+  }
+  for (const id of others) point(id)
+  one.old()
+  await one.tidy()
+  await one.tidy()
+  expect(one.here()).toEqual([])
+  expect(await one.desk.result(pointer)).toMatchObject({ found: 'yes', manifest: expect.any(String) })
+  const leaving = (): unknown[] => one.context.store.all('SELECT job, kind FROM outbox')
+  await one.desk.remove(writer)
+  expect(leaving()).toEqual([])
+  expect(await one.desk.result(pointer)).toMatchObject({ found: 'yes', manifest: expect.any(String) })
+  await one.desk.remove(second)
+  expect(leaving()).toEqual([])
+  await one.desk.remove(pointer)
+  expect(leaving()).toEqual([{ job: writer, kind: 'withdraw' }])
+})
+
+it('a result that has moved expires when its time is over, with the jobs that point to it', async () => {
+  const one = bench()
+  const term = 10 * 24 * 3600
+  const [writer, pointer] = [one.end({ retention_seconds: term }), one.end({ retention_seconds: term + 1 })]
+  updateJob(one.context, one.rowOf(pointer), { coalesced_with: writer })
+  commit(one.context, (context) => retain(context, one.rowOf(pointer)))
+  one.old()
+  await one.tidy()
+  await one.tidy()
+  expect(one.here()).toEqual([])
+  one.pass(term * 1000)
+  one.take()
+  fireTimers(one.context)
+  expect(one.take()).toContainEqual({ kind: 'recall', writer })
+  await one.desk.expire(writer)
+  for (const id of [writer, pointer]) expect(await one.desk.job(id, 0)).toMatchObject({ found: 'yes', job: { publication: 'expired' } })
+  expect(one.context.store.all('SELECT job, kind FROM outbox')).toEqual([{ job: writer, kind: 'withdraw' }])
 })
 
 it('the key of a job that has moved still answers with that job', async () => {

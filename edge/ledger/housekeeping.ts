@@ -1,5 +1,6 @@
 import { isTerminal, type JobState } from '../contract/jobs.ts'
 import { first, type SqlValue } from '../storage/store.ts'
+import { writerOf } from './coalesce.ts'
 import type { LedgerContext } from './context.ts'
 import type { JobRow } from './jobs.ts'
 import {
@@ -71,7 +72,7 @@ export const census = ({ store }: LedgerContext, from: string, heavyBytes: numbe
 }
 
 /** Timers that have work left with a job. */
-const TIMERS_OF_JOBS = ['purge', 'due', 'cancel', 'expire', 'retention']
+const TIMERS_OF_JOBS = ['purge', 'due', 'cancel', 'expire']
 
 type Light = Pick<JobRow, 'id' | 'state' | 'finished_at' | 'publication' | 'deleted_at' | 'retried_as' | 'grp'>
 
@@ -196,6 +197,15 @@ export const cut = (context: LedgerContext, moved: readonly MovedJob[], replaces
   store.run('DELETE FROM slices WHERE result IN (SELECT value FROM json_each(?))', listed(ids.map((id) => `r${id}`)))
   store.run('DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(?))', wanted)
   for (const id of ids) memory.jobs.delete(id)
+  for (const { row } of moved)
+    if (writerOf(row) !== row.id && row.state === 'succeeded' && row.deleted_at === null && row.finished_at !== null)
+      store.run(
+        'INSERT INTO away (writer, job, finished_at, retention_seconds) VALUES (?, ?, ?, ?) ON CONFLICT (writer, job) DO NOTHING',
+        writerOf(row),
+        row.id,
+        row.finished_at,
+        row.retention_seconds,
+      )
   raiseEventsFloor(store, Math.max(0, ...moved.flatMap(({ events }) => events.map(({ n }) => n ?? 0))))
   if (replaces) {
     store.run('DELETE FROM pages WHERE last = ?', replaces.last)
@@ -232,10 +242,15 @@ const insert = (context: LedgerContext, table: string, row: object): void => {
 export const recall = (context: LedgerContext, { row, events, result, slices }: MovedJob): void => {
   if (first(context.store, 'SELECT 1 AS there FROM jobs WHERE id = ?', row.id) !== undefined) return
   insert(context, 'jobs', row)
+  context.store.run('DELETE FROM away WHERE writer = ? AND job = ?', writerOf(row), row.id)
   for (const event of events) insert(context, 'events', event)
   if (result) insert(context, 'results', result)
   for (const slice of slices) insert(context, 'slices', slice)
 }
+
+/** Jobs in object storage that point to what this one wrote. */
+export const awayFrom = ({ store }: LedgerContext, writer: string): string[] =>
+  store.all<{ job: string }>('SELECT job FROM away WHERE writer = ?', writer).map(({ job }) => job)
 
 /**
  * Forgets old events of ended jobs, all but each job's last one; looks at a bounded number of rows. Answers when the next

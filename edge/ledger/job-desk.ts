@@ -5,12 +5,13 @@ import { ARGS_ARCHIVED, argsOf } from './archive.ts'
 import { type CancelAnswer, cancel } from './cancel.ts'
 import { pointers, writerOf } from './coalesce.ts'
 import type { LedgerContext } from './context.ts'
-import { recall } from './housekeeping.ts'
+import { awayFrom, recall } from './housekeeping.ts'
 import { findJob, type JobRow, updateJob } from './jobs.ts'
 import type { ListQuery } from './listing.ts'
 import type { MovedJobs } from './moved.ts'
 import { findResult, type Liveness, lookUp, type ResultRow, showJob } from './read.ts'
 import { remove } from './remove.ts'
+import { expireResult } from './retention.ts'
 import { sliceQuery } from './slices.ts'
 
 export type Missing = { found: 'no' | 'gone' }
@@ -62,10 +63,24 @@ export class JobDesk {
       if (job) commit((inner) => recall(inner, job))
     }
     const row = findJob(context, id)
+    // What it points to may change with it.
+    if (row && writerOf(row) !== id) await this.recall(writerOf(row))
     if (row?.args !== ARGS_ARCHIVED) return
     const args = await argsOf(context, bucket, row)
     const now = findJob(context, id)
     if (now?.args === ARGS_ARCHIVED) commit((inner) => updateJob(inner, now, { args }))
+  }
+
+  /** Lets a result expire that has moved, or to which jobs point that have. Never throws: the timer asks again. */
+  async expire(writer: string): Promise<void> {
+    const { context, commit } = this.#deps
+    try {
+      await this.recall(writer)
+      for (const job of awayFrom(context, writer)) await this.recall(job)
+      commit((inner) => expireResult(inner, writer))
+    } catch (reason) {
+      console.warn(`the result of ${writer} did not expire; it is tried again: ${String(reason)}`)
+    }
   }
 
   async job(id: string, wait_ms: number): Promise<JobAnswer> {
@@ -100,7 +115,7 @@ export class JobDesk {
 
   async remove(id: string): Promise<Missing | { found: 'yes'; removed: boolean; job: Job }> {
     const { context, commit } = this.#deps
-    if (!findJob(context, id)) await this.recall(id)
+    await this.recall(id)
     const found = lookUp(context, id)
     if (found.found !== 'yes') return { found: found.found }
     const job = showJob(found.row)

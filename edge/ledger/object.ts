@@ -494,6 +494,9 @@ export class LedgerObject extends DurableObject<Env> {
       case 'purge':
         this.ctx.waitUntil(this.#errands.settle(effect.job))
         return
+      case 'recall':
+        this.ctx.waitUntil(this.#jobs.expire(effect.writer))
+        return
       case 'housekeeping':
         this.ctx.waitUntil(this.#housekeeper.step())
         return

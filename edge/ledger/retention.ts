@@ -3,7 +3,9 @@ import type { PublicationState } from '../contract/jobs.ts'
 import { clearTimer, setTimer } from '../storage/timers.ts'
 import { pointers, sharers, writerOf } from './coalesce.ts'
 import type { LedgerContext } from './context.ts'
+import { awayFrom, holdsId, pageAt } from './housekeeping.ts'
 import { addEvent, findJob, type JobRow } from './jobs.ts'
+import { REPEAT_LAST_MS } from './limits.ts'
 import { enqueuePublication } from './publication.ts'
 import { PUBLICATION_TABLE } from './states.ts'
 
@@ -29,8 +31,14 @@ export const retain = (context: LedgerContext, row: JobRow): void => {
 /** The result's time is over: it leaves its table by a withdrawal, and its objects are deleted. Its jobs stay, as `expired`. */
 export const expireResult = (context: LedgerContext, id: string): void => {
   clearTimer(context.store, 'retain', id)
-  const writer = findJob(context, id)
   const until = keptUntil(context, id)
+  // What changes must be here: whoever brings it back asks again.
+  if (until !== null && (awayFrom(context, id).length > 0 || (!findJob(context, id) && holdsId(pageAt(context, id), id)))) {
+    setTimer(context.store, 'retain', id, context.now() + REPEAT_LAST_MS)
+    context.emit({ kind: 'recall', writer: JobId.parse(id) })
+    return
+  }
+  const writer = findJob(context, id)
   if (!writer || until == null) return
   if (until > context.now()) {
     setTimer(context.store, 'retain', id, until)

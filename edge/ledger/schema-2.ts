@@ -10,7 +10,8 @@
  *   values of the job's first row that other steps take as arguments.
  * - `lateness`: how late timers of each kind that people count on have fired.
  * - `pages`: finished jobs that have moved to object storage, from the id `first` to `last`; pages do not overlap. `words` is
- *   a Bloom filter over what lists filter by. `litter`: keys of objects that are to be deleted unless a page names them.
+ *   a Bloom filter over what lists filter by. `away`: of those, jobs that
+ *   point to what another one wrote. `litter`: keys of objects that are to be deleted unless a page names them.
  * - `marks`: numbers that must not be forgotten with the rows that they came from (numbers.ts, housekeeping.ts).
  */
 export const LEDGER_VERSION_2 = [
@@ -78,6 +79,9 @@ export const LEDGER_VERSION_2 = [
   `CREATE INDEX jobs_stopped ON jobs (id) WHERE state IN ('failed', 'cancelled')`,
   `CREATE TABLE pages (
     last TEXT NOT NULL PRIMARY KEY, first TEXT NOT NULL, jobs INTEGER NOT NULL, bytes INTEGER NOT NULL, key TEXT NOT NULL, words BLOB NOT NULL
+  ) WITHOUT ROWID`,
+  `CREATE TABLE away (
+    writer TEXT NOT NULL, job TEXT NOT NULL, finished_at INTEGER NOT NULL, retention_seconds INTEGER, PRIMARY KEY (writer, job)
   ) WITHOUT ROWID`,
   'CREATE TABLE litter (key TEXT NOT NULL PRIMARY KEY) WITHOUT ROWID',
   'CREATE TABLE marks (name TEXT NOT NULL PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID',
