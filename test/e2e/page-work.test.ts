@@ -156,6 +156,24 @@ describe('groups on the real system', () => {
   })
 })
 
+describe('a step that somebody else decides', () => {
+  it('says so to who tries, and stays to be decided', async () => {
+    const group = await submitGroup({ steps: { ok: { approval: { by: ['chief@elsewhere'] } }, next: { task: 'orders', needs: ['ok'] } } })
+    await go(`groups/${group.id}`)
+    await untilStep('ok', 'approval')
+    expect(await page.textContent('[data-line=ok]')).toContain('chief@elsewhere decides. There is no deadline.')
+    await page.click('[data-line=ok] [data-hook=approve]')
+    await page.waitForSelector('[data-line=ok] [role=alert]')
+    expect(await page.textContent('[data-line=ok] [role=alert]')).toContain('chief@elsewhere')
+    await untilStep('ok', 'approval')
+    await page.click('[data-hook=cancel-group]')
+    await page.click('[data-hook=ask-yes]')
+    await page.waitForSelector('[data-group-state=cancelled]')
+    // The browser itself notes the refusal; nothing else is wrong.
+    expect(seen.faults.splice(0).filter((fault) => !fault.includes('403'))).toEqual([])
+  })
+})
+
 describe('schedules and dead letters on the real system', () => {
   it('runs a report by the clock from its form, and forgets it when told so', async () => {
     await go('reports/doubled')

@@ -24,6 +24,12 @@ const Row = ({ job, now }: { job: Job; now: number }): JSX.Element => {
       <td>
         <a href={address('jobs', job.id)}>{job.task}</a>
         {job.alias === null ? null : <span class="quiet mono"> {job.alias}</span>}
+        {job.group == null ? null : (
+          <a class="quiet job-step" href={address('groups', job.group.id)}>
+            {' '}
+            step {job.group.step}
+          </a>
+        )}
       </td>
       <td class="args mono quiet narrow-off">{job.args.map((value) => (value === null ? 'null' : String(value))).join(', ')}</td>
       <td title={exactTime(job.created_at)}>{ago(job.created_at, now)}</td>
