@@ -52,19 +52,24 @@ export const cancel = (context: LedgerContext, row: JobRow, reason: string): Can
 
 /** One of several watchers goes. The last one that goes takes the query with it, when nobody else wants it either (I8). */
 const leaveLeader = (context: LedgerContext, row: JobRow, reason: string): CancelAnswer => {
-  const leader = row.coalesced_with === null ? undefined : findJob(context, row.coalesced_with)
   const change = { cancel_at: context.now(), cancel_outcome: 'confirmed', cancel_reason: 'the job had no query of its own' }
   if (move(context, row, 'cancel', change, { cancel: 'confirmed', reason }) !== 'moved') return 'ended'
-  if (leader && isAbandoned(context, leader)) {
+  if (stopAbandoned(context, row, reason))
     updateJob(context, row, {
       cancel_outcome: 'sent',
       cancel_reason: 'the query that it shared, and that nobody wants any more, was told to stop',
     })
-    updateJob(context, leader, { cancel_outcome: 'requested' })
-    setTimer(context.store, 'cancel', leader.id, context.now() + CANCEL_ANSWER_SECONDS * 1000)
-    emitCancel(context, leader, reason)
-  }
   return 'cancelled'
+}
+
+/** A job has left the one that it had joined, which is told to stop when that was the last to want it. */
+export const stopAbandoned = (context: LedgerContext, row: JobRow, reason: string): boolean => {
+  const leader = row.coalesced_with === null ? undefined : findJob(context, row.coalesced_with)
+  if (!leader || !isAbandoned(context, leader)) return false
+  updateJob(context, leader, { cancel_outcome: 'requested' })
+  setTimer(context.store, 'cancel', leader.id, context.now() + CANCEL_ANSWER_SECONDS * 1000)
+  emitCancel(context, leader, reason)
+  return true
 }
 
 const emitCancel = (context: LedgerContext, row: JobRow, reason: string): void => {

@@ -273,6 +273,46 @@ describe('a result that several jobs point to', () => {
   })
 })
 
+describe('an execution that nobody wants any more', () => {
+  /** The leader has cancelled while a node runs it for another. */
+  const left = (bench: Bench, change: Partial<Submission> = {}) => {
+    const leader = take(bench)
+    const other = take(bench, change)
+    const lease = run(bench)
+    stop(bench, leader)
+    return { leader, other, lease }
+  }
+
+  test('leaves no result when its completion overtakes the request to stop', () => {
+    const bench = testLedger()
+    const { leader, other, lease } = left(bench)
+    stop(bench, other)
+    expect(finish(bench, lease)).toEqual(['cancelled'])
+    expect(row(bench, leader)).toMatchObject({ state: 'cancelled', publication: 'none' })
+    expect(findResult(bench.context, leader)).toBeUndefined()
+    expect(row(bench, other)).toMatchObject({ state: 'cancelled', cancel_outcome: 'confirmed' })
+  })
+
+  test('is told to stop also when the last one has expired', () => {
+    const bench = testLedger()
+    const { leader, other, lease } = left(bench, { ttl_seconds: 5 })
+    bench.take()
+    bench.pass(5_000)
+    fireTimers(bench.context)
+    expect(states(bench, leader, other)).toEqual(['carrying', 'failed'])
+    expect(bench.take().filter(({ kind }) => kind === 'cancel')).toMatchObject([{ lease }])
+  })
+
+  test.each(['lost', 'sql'] as const)('says what became of its query when the attempt ends by itself (%s)', (failure) => {
+    const bench = testLedger()
+    const { leader, other, lease } = left(bench)
+    stop(bench, other)
+    commit(bench.context, (context) => fail(context, HOLDER, [{ ...lease, failure: { code: 'x', message: 'broken', class: failure } }]))
+    const outcome = failure === 'lost' ? 'not_confirmed' : 'confirmed'
+    for (const id of [leader, other]) expect(row(bench, id)).toMatchObject({ state: 'cancelled', cancel_outcome: outcome })
+  })
+})
+
 describe('a task that was redefined', () => {
   const tasks = (hash: string, signature: string, since: number) => ({ daily: { hash: hash.repeat(64), signature, since } })
   const waiting = (bench: Bench): JobId => take(bench, { sameness: null, submitted_hash: 'a'.repeat(64), signature: 'p.c' })

@@ -1,4 +1,5 @@
 import { clearTimer, setTimer } from '../storage/timers.ts'
+import { stopAbandoned } from './cancel.ts'
 import type { LedgerContext } from './context.ts'
 import { findJob, move } from './jobs.ts'
 
@@ -22,5 +23,6 @@ export const expireJob = (context: LedgerContext, id: string): void => {
   const waited = Math.round((now - Math.max(row.created_at, row.eta ?? 0)) / 1000)
   const error = { code: 'expired', message: `No node has begun the job within its ttl: it waited ${waited} s.` }
   const freed = { node: null, session: null, offer_by: null, due_at: null }
-  move(context, row, 'expire', { ...freed, error_code: error.code, error_message: error.message }, { error })
+  if (move(context, row, 'expire', { ...freed, error_code: error.code, error_message: error.message }, { error }) === 'moved')
+    stopAbandoned(context, row, 'the last job that shared it has expired')
 }

@@ -5,6 +5,7 @@ import { firstRowsOf } from '../contract/manifests.ts'
 import type { Failure } from '../contract/node.ts'
 import { first } from '../storage/store.ts'
 import { clearTimer } from '../storage/timers.ts'
+import { isAbandoned } from './coalesce.ts'
 import type { LedgerContext } from './context.ts'
 import { findJob, isHolder, type JobRow, move } from './jobs.ts'
 import { type Holder, type LeaseVerdict, lose, stopHeld, verdictFor } from './leases.ts'
@@ -64,6 +65,11 @@ export const complete = (context: LedgerContext, holder: Holder, items: Completi
     const row = findJob(context, completion.job)
     if (!isHolder(row, completion.attempt, holder.session)) return verdictFor(row)
     if (row.state === 'succeeded' || isCarried(context, row)) return 'ok'
+    if (isAbandoned(context, row)) {
+      // All whom it ran for have cancelled: a result that nobody points to is not kept, and not published.
+      stopHeld(context, row, 'confirmed', 'the query had ended before the engine was told to stop')
+      return 'cancelled'
+    }
     const manifest = manifestOf(context, row, completion)
     const late = row.cancel_at !== null && row.state !== 'carrying'
     const verdict = move(
@@ -107,7 +113,8 @@ export const fail = (context: LedgerContext, holder: Holder, items: { job: JobId
     }
     if (row.state === 'carrying') {
       // Its own end is told already; those that joined it try for themselves, and fail alike where it lies in the report.
-      move(context, row, 'fail', {})
+      if (isAbandoned(context, row)) stopHeld(context, row, 'confirmed', 'the query had failed before the engine was told to stop')
+      else move(context, row, 'fail', {})
       return 'ok'
     }
     const error = { code: failure.code, message: failure.message }

@@ -230,7 +230,7 @@ export const handBack = (
   items.map(({ job, attempt, reason }) => {
     const row = findJob(context, job)
     if (!isHolder(row, attempt, holder.session)) return verdictFor(row)
-    if (row.cancel_at !== null && row.state !== 'carrying')
+    if (row.cancel_at !== null && (row.state !== 'carrying' || isAbandoned(context, row)))
       return stopHeld(context, row, 'confirmed', `the node gave the job back: ${reason}`)
     const tries = row.state === 'running' ? row.tries - 1 : row.tries
     const verdict = move(context, row, 'hand_back', { ...release, tries }, { reason })
@@ -259,7 +259,7 @@ export const stopHeld = (
 
 /** The attempt ended without the job's fault: tried again while tries are left. */
 export const lose = (context: LedgerContext, row: JobRow, failure: Failure): void => {
-  if (row.cancel_at !== null && (row.state === 'leased' || row.state === 'running')) {
+  if (row.cancel_at !== null && (row.state === 'leased' || row.state === 'running' || isAbandoned(context, row))) {
     stopHeld(context, row, 'not_confirmed', failure.message)
     return
   }
