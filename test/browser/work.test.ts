@@ -96,7 +96,7 @@ describe('groups', () => {
     expect(await page.evaluate(() => document.activeElement?.getAttribute('data-hook'))).toBe('approve')
     expect(await page.textContent('[data-line=release]')).toContain('Three payments are open. Publish?')
     // Events do not tell the deadline: the group is looked at anew.
-    await page.waitForSelector('[data-line=release] :text("Without a word in 25 min it counts as rejected.")')
+    await page.waitForSelector('[data-line=release] :text("Unless somebody does, it counts as rejected in 25 min.")')
     await page.keyboard.press('Enter')
     await untilStep('release', 'succeeded')
     expect(await page.textContent('[data-line=release]')).toContain('Approved by ann@example.com.')

@@ -226,7 +226,7 @@ describe('schedules and dead letters on the real system', () => {
 describe('jobs on the real system', () => {
   it('tell what they wait for, where, and until when', async () => {
     const eta = new Date(Date.now() + 7_200_000).toISOString()
-    const job = await demo.submit('orders', { queue: 'nightly', priority: 5, tags: ['close', 'q4'], eta, retention: '2d' })
+    const job = await demo.submit('orders', { queue: 'nightly', priority: 5, tags: ['close', 'q4'], eta, ttl: '1d', retention: '2d' })
     await go(`jobs/${job.id}`)
     await page.waitForSelector('[data-hook=job-facts]')
     const facts = await page.$$eval('[data-hook=job-facts] > div', (lines) =>
@@ -234,6 +234,7 @@ describe('jobs on the real system', () => {
     )
     expect(facts).toEqual([
       expect.stringMatching(/^Not before: (at|on) /),
+      expect.stringMatching(/^Expires: on .*, unless a node has begun it$/),
       'Lane: nightly',
       'Priority: 5',
       'Tags: closeq4',

@@ -36,7 +36,7 @@ const Approval = ({ step, session, now }: { step: NamedStep; session: GroupSessi
               'There is no deadline.'
             ) : (
               <span title={exactTime(asked.deadline_at)}>
-                Without a word {until(asked.deadline_at, now)} it counts as {default_}.
+                Unless somebody does, it counts as {default_} {until(asked.deadline_at, now)}.
               </span>
             )}
           </>

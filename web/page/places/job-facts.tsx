@@ -39,8 +39,8 @@ export const factsOf = (job: Job, now: number): { name: string; text: ComponentC
       )),
     )
   if (live && job.eta != null && Date.parse(job.eta) > now) add('Not before', <span title={exactTime(job.eta)}>{until(job.eta, now)}</span>)
-  if (live && job.expires_at != null && job.state === 'waiting')
-    add('Waits at most', <span title={exactTime(job.expires_at)}>until {until(job.expires_at, now).replace(/^(on|at) /, '')}</span>)
+  if (live && job.expires_at != null && job.started_at === null)
+    add('Expires', <span title={exactTime(job.expires_at)}>{until(job.expires_at, now)}, unless a node has begun it</span>)
   if (job.coalesced_with != null)
     add(
       'Shares',
