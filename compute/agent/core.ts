@@ -1,11 +1,9 @@
 import type { CancelOutcome } from '../../edge/contract/jobs.ts'
 import type { AckMessage, Failure, Lease, Offer } from '../../edge/contract/node.ts'
 import { type Item, isEmpty, type Lane, lane, takeBatch } from './lanes.ts'
+import { inTurn, weightOf } from './turns.ts'
 
 import { type CoreSettings, type Effect, keyOf, leaseOf, type Outcome, type Stage } from './words.ts'
-
-/** Slots that the job takes. It begins while one is free, and may owe the others. */
-const weightOf = ({ weight = 1 }: Offer): number => weight
 
 interface Work {
   offer: Offer
@@ -450,10 +448,9 @@ export class AgentCore {
   }
 
   #startable(): Item[] {
-    if (this.#lanes.start.flight !== null || this.#draining) return []
+    if (this.#lanes.start.flight !== null || this.#draining || !this.#slotsFree()) return []
     const items: Item[] = []
-    for (const work of this.#work.values()) {
-      if (work.stage !== 'leased') continue
+    for (const work of inTurn(this.#work)) {
       if (!this.#slotsFree()) break
       if (!this.#begin(work)) continue
       work.stage = 'starting'

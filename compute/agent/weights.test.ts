@@ -66,3 +66,10 @@ test('a heavy job begins while a slot is free, and until it has ended nothing el
   }
   expect(of(fails(core, heavy), 'start').items.map(({ job }) => job)).toEqual([offer(5).job])
 })
+
+test('a tenant with fewer jobs running begins before another whose offers the node holds ahead', () => {
+  const { core } = connected(2)
+  const theirs = (n: number): Offer => ({ ...offer(n), tenant: 'small' as Offer['tenant'] })
+  take(core, offer(1), offer(2), offer(3), offer(4), offer(5), theirs(6))
+  expect(of(fails(core, offer(1)), 'start').items.map(({ job }) => job)).toEqual([offer(6).job])
+})

@@ -1,6 +1,6 @@
 import type { Lane, PoolMemory, PoolNode, Tenant } from './memory.ts'
 import { listens, type Room, roomBeside } from './reserve.ts'
-import { laneBefore, serve, tenantBefore } from './shares.ts'
+import { laneBefore, levelAll, serve, tenantBefore } from './shares.ts'
 
 export interface Given {
   node: PoolNode
@@ -8,7 +8,8 @@ export interface Given {
   count: number
 }
 
-const serves = (node: PoolNode, lane: Lane, now: number): boolean => listens(node, lane) && (lane.unsuitable.get(node.node) ?? 0) <= now
+export const serves = (node: PoolNode, lane: Lane, now: number): boolean =>
+  listens(node, lane) && (lane.unsuitable.get(node.node) ?? 0) <= now
 
 const give = (memory: PoolMemory, node: PoolNode, lane: Lane, count: number): Given => {
   node.free -= count
@@ -50,6 +51,7 @@ export const choose = (memory: PoolMemory, now: number): Given[] => {
     if (lanes) lanes.add(lane)
     else open.set(lane.tenant, new Set([lane]))
   }
+  levelAll(memory, open)
   const room = roomBeside(memory)
   const given = new Map<string, Given>()
   for (;;) {
@@ -74,10 +76,10 @@ export const choose = (memory: PoolMemory, now: number): Given[] => {
 
 /**
  * Offers may ride on a completion's answer only while the node serves one waiting lane alone, and none beside it that has a
- * reserve: else each slot is chosen anew, or fairness is lost.
+ * reserve: else each slot is chosen anew, or fairness is lost. A lane with nothing for this node does not count.
  */
-export const mayRide = (memory: PoolMemory, node: PoolNode, lane: Lane): boolean => {
-  for (const other of memory.ready) if (other !== lane && listens(node, other)) return false
+export const mayRide = (memory: PoolMemory, node: PoolNode, lane: Lane, now: number): boolean => {
+  for (const other of memory.ready) if (other !== lane && serves(node, other, now)) return false
   for (const other of memory.reserved) if (other !== lane && listens(node, other)) return false
   return true
 }

@@ -38,6 +38,8 @@ export interface Tenant {
   used: number
   /** The turn at which it was served last. */
   served: number
+  /** It has not competed for slots since it began to wait. */
+  isFresh: boolean
   lanes: Map<QueueName, Lane>
   /** Those of them that are ready. */
   ready: Set<Lane>
@@ -50,6 +52,7 @@ export interface Lane {
   /** As of the tenant, among the tenant's lanes of its priority. */
   used: number
   served: number
+  isFresh: boolean
   /** Slots that its jobs take on nodes, by the ledger's last word; asked for only where it has a reserve. */
   held: number
   /** When that was counted, ms of the ledger's clock. */
@@ -130,7 +133,7 @@ export const findLane = (memory: PoolMemory, tenant: TenantId, queue: QueueName)
 export const addLane = (memory: PoolMemory, id: TenantId, queue: QueueName, weightOf: (tenant: TenantId) => number): Lane => {
   let tenant = memory.tenants.get(id)
   if (!tenant) {
-    tenant = { id, weight: weightOf(id), used: 0, served: 0, lanes: new Map(), ready: new Set() }
+    tenant = { id, weight: weightOf(id), used: 0, served: 0, isFresh: true, lanes: new Map(), ready: new Set() }
     memory.tenants.set(id, tenant)
   }
   const lane: Lane = {
@@ -139,6 +142,7 @@ export const addLane = (memory: PoolMemory, id: TenantId, queue: QueueName, weig
     settings: PLAIN,
     used: 0,
     served: 0,
+    isFresh: true,
     held: 0,
     heldAt: 0,
     seq: 0,
@@ -162,7 +166,10 @@ export const setReady = (memory: PoolMemory, lane: Lane, isReady: boolean): void
   } else {
     memory.ready.delete(lane)
     tenant.ready.delete(lane)
-    if (tenant.ready.size === 0) memory.waiting.delete(tenant)
+    lane.isFresh = true
+    if (tenant.ready.size > 0) return
+    memory.waiting.delete(tenant)
+    tenant.isFresh = true
   }
 }
 

@@ -1,7 +1,7 @@
 import type { NodeId, QueueName, SessionId, TenantId } from '../contract/ids.ts'
 import type { LaneSettings } from '../contract/queues.ts'
 import type { Store } from '../storage/store.ts'
-import { choose, mayRide } from './choose.ts'
+import { choose, mayRide, serves } from './choose.ts'
 import {
   addLane,
   findLane,
@@ -16,7 +16,7 @@ import {
   wakeAt,
 } from './memory.ts'
 import { isReserved, listens } from './reserve.ts'
-import { catchUp, charge } from './shares.ts'
+import { charge } from './shares.ts'
 
 /** What the pool wants done outside. Losing one is harmless: lanes stay ready, nodes report their slots again, rides end. */
 export type PoolEffect =
@@ -86,16 +86,12 @@ export const ready = (context: PoolContext, { tenant, queue, seq, settings = PLA
   lane.seq = seq
   lane.held = taken ?? lane.held
   lane.unsuitable.clear()
-  // Of another priority it has other neighbours, among whom it has no claim either.
-  const isMoved = lane.settings.priority !== settings.priority
-  if (lane.ready && isMoved) setReady(memory, lane, false)
+  // Of another priority it has other neighbours, among whom it has no claim.
+  if (lane.settings.priority !== settings.priority) lane.isFresh = true
   lane.settings = settings
   if (settings.reserve > 0) reserve(context, lane)
   else memory.reserved.delete(lane)
-  if (!lane.ready) {
-    catchUp(memory, lane)
-    setReady(memory, lane, true)
-  }
+  setReady(memory, lane, true)
   match(context)
 }
 
@@ -192,7 +188,7 @@ export const match = (context: PoolContext): void => {
   const now = context.now()
   for (const { node, lane, count } of choose(memory, now)) {
     lane.asked?.add(node.node)
-    const ride = mayRide(memory, node, lane)
+    const ride = mayRide(memory, node, lane, now)
     node.ridesUntil = ride ? now + RIDE_MS : 0
     const { seq, queue, tenant } = lane
     context.emit({
@@ -218,11 +214,11 @@ const endRides = ({ memory, emit }: PoolContext, now: number): void => {
     if (node.ridesUntil <= now) continue
     let alone: Lane | undefined
     for (const lane of memory.ready)
-      if (listens(node, lane)) {
+      if (serves(node, lane, now)) {
         alone = lane
         break
       }
-    if (alone === undefined || mayRide(memory, node, alone)) continue
+    if (alone === undefined || mayRide(memory, node, alone, now)) continue
     node.ridesUntil = 0
     emit({ kind: 'unride', node: node.node, session: node.session, strict: false })
   }

@@ -119,6 +119,19 @@ describe('offers ride on completions', () => {
     expect(rides()).toEqual([false])
   })
 
+  test('also beside a lane that had nothing for the node lately', () => {
+    pool.enter(1, 0)
+    pool.announce(ACME, 1)
+    pool.announce(BOB, 1)
+    pool.report(1, 2)
+    expect(rides()).toEqual([false, false])
+    pool.report(1, 1, { unsuitable: [{ tenant: BOB, queue: QUEUE, seq: 1 }] })
+    expect(rides()).toEqual([true])
+    // Until it says that it has something new.
+    pool.announce(BOB, 2)
+    expect(told()).toEqual([{ kind: 'unride', ...nodeNamed(1), strict: false }])
+  })
+
   test('until another lane waits, of which the link is told at once', () => {
     pool.enter(1, 1)
     pool.enter(2, 1, [HIGH])

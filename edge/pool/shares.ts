@@ -8,6 +8,7 @@ import type { Lane, PoolMemory, Tenant } from './memory.ts'
 interface Sharer {
   used: number
   served: number
+  isFresh: boolean
 }
 
 const sharesBefore = (a: Sharer, b: Sharer): boolean => (a.used - b.used || a.served - b.served) < 0
@@ -33,25 +34,35 @@ export const serve = (memory: PoolMemory, lane: Lane, count: number): void => {
 }
 
 /**
- * Called before a lane is added to those that wait. Whoever was away does not come back with a claim on the past: it starts
- * at the least share of those that wait. Where nobody waits it starts at the greatest, for what another was given while it
- * was alone took nothing from anybody. A tenant that has been waiting already is among those, and keeps its claim.
+ * Whoever has not competed for slots before has no claim on the past: it starts at the least share of those that have. Where
+ * nobody has, all start level, for what one was given while it was alone took nothing from the others.
+ *
+ * Not competing is more than not waiting: a lane that no node listens to would else have less than all others for ever, and
+ * whoever came later would start there, and be given slots until it had caught up with those that did compete.
  */
-export const catchUp = (memory: PoolMemory, lane: Lane): void => {
-  const { tenant } = lane
-  tenant.used = Math.max(tenant.used, least(memory.waiting) ?? greatest(memory.tenants.values()))
-  const { priority } = lane.settings
-  lane.used = Math.max(lane.used, least(tenant.ready, (other) => other.settings.priority === priority) ?? greatest(tenant.lanes.values()))
+const level = (open: Iterable<Sharer>): void => {
+  let least: number | null = null
+  let greatest: number | null = null
+  for (const { used, isFresh } of open)
+    if (isFresh) greatest = Math.max(greatest ?? 0, used)
+    else least = Math.min(least ?? used, used)
+  if (greatest === null) return
+  for (const one of open)
+    if (one.isFresh) {
+      one.used = Math.max(one.used, least ?? greatest)
+      one.isFresh = false
+    }
 }
 
-const least = <T extends Sharer>(all: Iterable<T>, counts: (one: T) => boolean = () => true): number | null => {
-  let used: number | null = null
-  for (const one of all) if ((used === null || one.used < used) && counts(one)) used = one.used
-  return used
-}
-
-const greatest = (all: Iterable<Sharer>): number => {
-  let used = 0
-  for (const one of all) used = Math.max(used, one.used)
-  return used
+/** Before slots are given to the lanes that are open to them, by tenant; the others that wait do not compete this time. */
+export const levelAll = (memory: PoolMemory, open: ReadonlyMap<Tenant, ReadonlySet<Lane>>): void => {
+  for (const tenant of memory.waiting) {
+    const lanes = open.get(tenant)
+    if (!lanes) tenant.isFresh = true
+    for (const lane of tenant.ready) if (!lanes?.has(lane)) lane.isFresh = true
+  }
+  level([...open.keys()])
+  for (const lanes of open.values())
+    for (const { isFresh, settings } of lanes)
+      if (isFresh) level([...lanes].filter((other) => other.settings.priority === settings.priority))
 }

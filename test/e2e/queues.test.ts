@@ -13,7 +13,7 @@ import { startWorld, type World } from './support/world.ts'
 /** Queues, shares and slots at the real edge, with nodes written by hand that count what they are given. */
 let world: World
 beforeAll(async () => {
-  world = await startWorld({ node: false })
+  world = await startWorld({ node: false, tenantWeights: '{"wide": 3}' })
 })
 afterAll(() => world.end())
 
@@ -213,6 +213,25 @@ test('a small tenant gets the next slot that frees, also where offers rode on co
       await one.holds(3)
     }
   }
+  await one.node.hangUp()
+})
+
+test('a tenant of weight three gets three slots for each one of another', async () => {
+  const [wide, thin] = [await world.as('wide'), await world.as('thin')]
+  const one = await worker('weighed', 4, ['wide', 'thin'])
+  await submit(thin, 60)
+  await one.holds(4)
+  await submit(wide, 60)
+  const given: string[] = []
+  for (let n = 0; n < 44; n++) {
+    await one.ends()
+    given.push(String((await one.holds(4)).at(-1)?.tenant))
+  }
+  // What rode or was on its way when the second one came is not counted.
+  const counted = given.slice(4)
+  const ofWide = counted.filter((tenant) => tenant === 'wide').length
+  expect(ofWide).toBeGreaterThanOrEqual(29)
+  expect(ofWide).toBeLessThanOrEqual(31)
   await one.node.hangUp()
 })
 
