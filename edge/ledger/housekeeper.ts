@@ -25,6 +25,9 @@ type Task =
   /** `left`: so many jobs are to move. */
   | { at: 'moving'; from: string; left: number; dead: number }
 
+/** `later`: there are too many jobs, and those that are left are still needed. */
+type Outcome = 'more' | 'later' | 'done'
+
 const START: Task = { at: 'counting', from: '', finished: 0, dead: 0 }
 
 /** Keeps the database small: counts, moves the oldest finished jobs away, forgets old events. One step a firing of the timer. */
@@ -57,13 +60,13 @@ export class Housekeeper {
     this.#expected = false
     const { context, commit } = this.#deps
     try {
-      const busy = await (this.task.at === 'counting' ? this.#count(this.task) : this.#move(this.task))
+      const outcome = await (this.task.at === 'counting' ? this.#count(this.task) : this.#move(this.task))
       await this.#sweep()
       commit((inner) => {
         const now = context.now()
-        const next = busy ? now + HOUSEKEEPING_PAUSE_MS : nextTrim(trimEvents(inner), now)
-        // Jobs may have ended meanwhile.
-        const expected = this.#expected ? now + this.#bounds.begin_seconds * 1000 : null
+        const next = outcome === 'more' ? now + HOUSEKEEPING_PAUSE_MS : nextTrim(trimEvents(inner), now)
+        // Jobs may have ended meanwhile, and some that were too many are still needed.
+        const expected = this.#expected || outcome === 'later' ? now + this.#bounds.begin_seconds * 1000 : null
         moveOneTimer(inner, 'housekeeping', next === null || expected === null ? (next ?? expected) : Math.min(next, expected))
       })
     } catch (reason) {
@@ -74,7 +77,7 @@ export class Housekeeper {
     }
   }
 
-  async #count(task: Task & { at: 'counting' }): Promise<boolean> {
+  async #count(task: Task & { at: 'counting' }): Promise<Outcome> {
     const { context, commit } = this.#deps
     const counted = census(context, task.from, MAX_KEPT_BYTES)
     if (counted.heavy.length > 0)
@@ -88,12 +91,12 @@ export class Housekeeper {
     else if (finished > this.#bounds.most_jobs) this.task = { at: 'moving', from: '', left: finished - this.#bounds.kept_jobs, dead }
     else {
       this.task = START
-      return false
+      return 'done'
     }
-    return true
+    return 'more'
   }
 
-  async #move(task: Task & { at: 'moving' }): Promise<boolean> {
+  async #move(task: Task & { at: 'moving' }): Promise<Outcome> {
     const { context } = this.#deps
     const { ids, scanned } = movable(context, task.from, task.dead, this.#bounds.stay_seconds)
     const { ids: chosen, replaces } = nextPage(context, ids.slice(0, task.left))
@@ -103,10 +106,10 @@ export class Housekeeper {
     const from = chosen.length > 0 && chosen.length < ids.length ? (chosen.at(-1) ?? '') : scanned
     if (left > 0 && from !== null) {
       this.task = { ...task, from, left }
-      return true
+      return 'more'
     }
     this.task = START
-    return false
+    return left > 0 ? 'later' : 'done'
   }
 
   /** Moves these jobs; answers how many. The objects are written before the rows are cut, under keys that nobody has used. */

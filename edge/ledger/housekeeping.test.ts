@@ -12,7 +12,15 @@ import { movable, trimEvents } from './housekeeping.ts'
 import { JobDesk } from './job-desk.ts'
 import { findJob, updateJob } from './jobs.ts'
 import { accept, offer } from './leases.ts'
-import { DEAD_LETTER_DAYS, EVENT_DAYS, KEPT_FINISHED_JOBS, MAX_FINISHED_JOBS, MOVE_AFTER_SECONDS, PAGE_JOBS } from './limits.ts'
+import {
+  DEAD_LETTER_DAYS,
+  EVENT_DAYS,
+  HOUSEKEEPING_SECONDS,
+  KEPT_FINISHED_JOBS,
+  MAX_FINISHED_JOBS,
+  MOVE_AFTER_SECONDS,
+  PAGE_JOBS,
+} from './limits.ts'
 import { MovedJobs } from './moved.ts'
 import { eventNumbers } from './numbers.ts'
 import { publicationOutcome } from './publication.ts'
@@ -381,6 +389,17 @@ it('counts in bounded steps, moves what is too much and no more, and then rests'
   one.old()
   await one.tidy(2)
   expect(one.here()).toEqual(ids.slice(2))
+})
+
+it('comes again before long when there are too many jobs that are still needed', async () => {
+  const one = bench()
+  one.end({}, 'unpublished')
+  one.old()
+  Object.assign(one.keeper, { task: { at: 'moving', from: '', left: 1, dead: 0 } })
+  await one.keeper.step()
+  expect(one.context.store.all<{ due: number }>(`SELECT due FROM timers WHERE kind = 'housekeeping'`)).toEqual([
+    { due: one.context.now() + HOUSEKEEPING_SECONDS * 1000 },
+  ])
 })
 
 it('readers of the tenant whose number is older than what has moved are told so, and numbers go on', async () => {
