@@ -4,6 +4,7 @@ import { type INNER_STATES, isEnded } from '../../edge/ledger/states.ts'
 import type { Clients } from './client.ts'
 import { metadataOf } from './families.ts'
 import type { EngineRun, SimulatedNode } from './node.ts'
+import { timesOf } from './timekeepers.ts'
 import type { Traced } from './trace.ts'
 import type { World } from './world.ts'
 
@@ -23,6 +24,12 @@ interface FinalJob {
   cancel_outcome: string | null
   finished_at: number | null
   deleted_at: number | null
+  started_at: number | null
+  error_code: string | null
+  eta: number | null
+  expires_at: number | null
+  max_tries: number | null
+  schedule: string | null
 }
 interface FinalEvent {
   job: string
@@ -115,7 +122,7 @@ export const check = async (
     wrong.push(...lifeOf(trace), ...completionsOf(world, tenant, trace), ...uploadsOf(world, tenant, trace))
     wrong.push(...tenantsOf(tenant, runs, nodes), ...numbersOf(jobs, events))
     wrong.push(...promisesOf(tenant, jobs, clients), ...readersOf(tenant, events, clients), ...onceOf(tenant, jobs, clients))
-    wrong.push(...cancelsOf(tenant, trace, runs), ...(await familiesOf(world, tenant, jobs)))
+    wrong.push(...cancelsOf(tenant, trace, runs), ...(await familiesOf(world, tenant, jobs)), ...timesOf(jobs.values()))
   }
   return wrong
 }

@@ -11,6 +11,7 @@ import { Clients } from './client.ts'
 import { setClock } from './database.ts'
 import { keepQueues } from './keepers.ts'
 import { type EngineRun, SimulatedNode } from './node.ts'
+import { keepSchedule, someTimes } from './timekeepers.ts'
 import { calm, weatherOf } from './weather.ts'
 import { World } from './world.ts'
 
@@ -106,7 +107,8 @@ const play = async (seed: number, world: World): Promise<Told> => {
     const tenant = chance.pick(tenants)
     const ending = chance.pick(['good', 'good', 'good', 'good', 'large', 'empty', 'sql', 'lost'])
     const alias = chance.happens(0.25) ? chance.pick(['daily', 'weekly']) : null
-    const wanted = submission(chance.pick([2, 30, 400, 5_000, 20_000]), ending, chance.pick(['default', 'default', 'fast']), alias)
+    const plain = submission(chance.pick([2, 30, 400, 5_000, 20_000]), ending, chance.pick(['default', 'default', 'fast']), alias)
+    const wanted = { ...plain, ...someTimes(world) }
     const job = await clients.submit(tenant, serial, wanted)
     if (job === null) return
     world.note(`taken ${job}`)
@@ -134,6 +136,10 @@ const play = async (seed: number, world: World): Promise<Told> => {
     if (world.places.size > 0) world.reset(chance.pick([...world.places.values()]))
   })
   keepQueues(world, tenants, chance.happens(0.3) ? chance.between(1, 4) : 0)
+  if (chance.happens(0.2)) {
+    const run = submission(chance.pick([2, 400, 20_000]), chance.pick(['good', 'good', 'sql', 'lost']), 'default', null)
+    keepSchedule(world, clients, chance.pick(tenants), { ...run, idempotency: null })
+  }
   let setBack = 0
   incident(weather.clockJumps, () => {
     const ms = chance.pick([-90_000, -5_000, 5_000, 90_000, 400_000])
