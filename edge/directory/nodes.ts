@@ -10,6 +10,8 @@ export interface NodeSeen {
   pool: PoolName
   tenants: string[]
   slots: number
+  /** Those it listens to; null: all. */
+  queues?: string[] | null
   engines: string[]
   labels: Record<string, string>
 }
@@ -19,6 +21,7 @@ export interface NodeInfo {
   node: string
   pool: string
   slots: number
+  queues: string[] | null
   engines: string[]
   labels: Record<string, string>
   online: boolean
@@ -34,14 +37,16 @@ export const nodeSeen = (store: Store, now: number, seen: NodeSeen): void => {
   // A tenant that the node's new token does not name loses the schedules of its files.
   if (before !== undefined && before !== JSON.stringify(seen.tenants)) noteSchedules(store, now, JSON.parse(before) as string[])
   store.run(
-    `INSERT INTO nodes (node, session, pool, tenants, slots, engines, labels, online, generation, last_seen_at) VALUES (?, ?, ?, ?, ?, ?, ?, 1, 0, ?)
-     ON CONFLICT (node) DO UPDATE SET session = excluded.session, pool = excluded.pool, tenants = excluded.tenants, slots = excluded.slots,
+    `INSERT INTO nodes (node, session, pool, tenants, slots, queues, engines, labels, online, generation, last_seen_at)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, 0, ?)
+     ON CONFLICT (node) DO UPDATE SET session = excluded.session, pool = excluded.pool, tenants = excluded.tenants, slots = excluded.slots, queues = excluded.queues,
        engines = excluded.engines, labels = excluded.labels, online = 1, last_seen_at = excluded.last_seen_at`,
     seen.node,
     seen.session,
     seen.pool,
     JSON.stringify(seen.tenants),
     seen.slots,
+    seen.queues ? JSON.stringify(seen.queues) : null,
     JSON.stringify(seen.engines),
     JSON.stringify(seen.labels),
     now,
@@ -58,12 +63,19 @@ const Labels = z.record(z.string(), z.string())
 
 export const nodes = (store: Store, tenant: TenantId): NodeInfo[] =>
   store
-    .all<{ node: string; pool: string; slots: number; engines: string; labels: string; online: number; last_seen_at: number }>(
-      `SELECT node, pool, slots, engines, labels, online, last_seen_at FROM nodes n WHERE ${SERVES} ORDER BY node`,
-      tenant,
-    )
-    .map(({ engines, labels, online, last_seen_at, ...row }) => ({
+    .all<{
+      node: string
+      pool: string
+      slots: number
+      queues: string | null
+      engines: string
+      labels: string
+      online: number
+      last_seen_at: number
+    }>(`SELECT node, pool, slots, queues, engines, labels, online, last_seen_at FROM nodes n WHERE ${SERVES} ORDER BY node`, tenant)
+    .map(({ queues, engines, labels, online, last_seen_at, ...row }) => ({
       ...row,
+      queues: queues === null ? null : Words.parse(JSON.parse(queues)),
       engines: Words.parse(JSON.parse(engines)),
       labels: Labels.parse(JSON.parse(labels)),
       online: online === 1,

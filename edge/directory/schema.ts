@@ -22,4 +22,8 @@ export const MIGRATIONS: readonly (readonly string[])[] = [
     'CREATE INDEX announcements_name ON announcements (name)',
     'CREATE INDEX announcements_definition ON announcements (definition)',
   ],
+  [
+    // queues: JSON; NULL: all of them.
+    'ALTER TABLE nodes ADD COLUMN queues TEXT',
+  ],
 ]

@@ -239,7 +239,7 @@ export const OPERATIONS: Operation[] = [
     path: '/v1/nodes',
     summary: 'Nodes that serve this tenant',
     scope: 'jobs:read',
-    answers: { 200: { description: 'Nodes; `busy`: slots that jobs of this tenant take' } },
+    answers: { 200: { description: 'Nodes; `busy`: slots that jobs of this tenant take; `queues`: those it listens to, null for all' } },
     problems: [401, 403],
   },
   {

@@ -6,7 +6,7 @@ import { bind, type NodeTask } from './binding.ts'
 import { isAbandoned, noteCancelled } from './coalesce.ts'
 import { type LedgerContext, moveOneTimer, setOneTimer } from './context.ts'
 import { adopt, findJob, findJobs, isHolder, type JobRow, move, moves, type Step } from './jobs.ts'
-import { openings } from './lane-rules.ts'
+import { openings, ruleOf } from './lane-rules.ts'
 import { isEmptyLane, laneClosed, laneDrained, laneReady, laneUnsuited } from './lanes.ts'
 import { MAX_OFFERS, SESSION_SECONDS } from './limits.ts'
 import { fitting } from './read.ts'
@@ -72,6 +72,8 @@ export const touchSession = (context: LedgerContext, holder: Holder): void => {
 
 /** Offers the oldest waiting jobs of a lane that this node can run. Each offer raises the attempt's number: it is the fence. */
 export const offer = (context: LedgerContext, request: OfferRequest): OfferAnswer => {
+  // Whoever asks hears what is held as well: a pool in a new life knows nothing of it.
+  if (ruleOf(context, request.queue).settings.reserve > 0) context.memory.counted.add(request.queue)
   // Offers that ride on an answer ask often where nothing waits.
   if (isEmptyLane(context, request.pool, request.queue)) return { offers: [], drained: laneDrained(context, request.pool, request.queue) }
   const most = openings(context, request.queue)

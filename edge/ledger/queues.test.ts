@@ -204,6 +204,17 @@ describe('what the pool hears', () => {
   })
 })
 
+describe('a pool that has forgotten what is held', () => {
+  it('hears it again when it asks, also when nothing changes', () => {
+    put({ reserve: 4 })
+    jobs(2)
+    asked()
+    ledger.take()
+    expect(asked().offers).toEqual([])
+    expect(of('held')).toMatchObject([{ held: 2 }])
+  })
+})
+
 describe('the list', () => {
   it('has queues that were set or used, by name, page by page, with what waits and what is held', () => {
     jobs(3)

@@ -101,8 +101,17 @@ export const hello = async (
     offer_seconds: OFFER_SECONDS,
     fenced,
   })
-  const { slots, engines, labels } = message
-  await context.directory.seen({ node: row.node, session: row.session, pool: row.pool, tenants: bounds.tenants, slots, engines, labels })
+  const { slots, queues, engines, labels } = message
+  await context.directory.seen({
+    node: row.node,
+    session: row.session,
+    pool: row.pool,
+    tenants: bounds.tenants,
+    slots,
+    queues,
+    engines,
+    labels,
+  })
 }
 
 const sinceOf = (memory: LinkMemory, { name, hash }: { name: string; hash: string }, now: number): number => {

@@ -1,5 +1,5 @@
 import type { Column, ResultSchema } from '../contract/columns.ts'
-import type { Family, JobId, NodeId, PoolName, SessionId, TenantId } from '../contract/ids.ts'
+import type { Family, JobId, NodeId, PoolName, QueueName, SessionId, TenantId } from '../contract/ids.ts'
 import type { Phase } from '../contract/jobs.ts'
 import type { Failure, Lease, PutGrant, ToNode, UploadedFile } from '../contract/node.ts'
 import type { AnnouncedTask } from '../contract/tasks.ts'
@@ -66,6 +66,7 @@ export interface DirectoryPort {
     pool: PoolName
     tenants: string[]
     slots: number
+    queues: QueueName[] | null
     engines: string[]
     labels: Record<string, string>
   }): Promise<void>

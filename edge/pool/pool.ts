@@ -52,6 +52,8 @@ export const UNSUITABLE_MS = 2_000
 /** A lane that has been drained for this long is forgotten. */
 export const FORGET_MS = 30_000
 
+/** A message about what a lane holds is overtaken by a later one by no more than this. */
+const HELD_LATE_MS = 10_000
 /** How long offers may ride before the pool is asked again, where nothing ends it before. */
 export const RIDE_MS = 1_000
 
@@ -109,7 +111,8 @@ const reserve = ({ memory, emit }: PoolContext, lane: Lane): void => {
 /** How many slots the jobs of a lane with a reserve take now; `at`, for one message may overtake another. Memory only. */
 export const held = (context: PoolContext, message: { tenant: TenantId; queue: QueueName; held: number; at: number }): void => {
   const lane = findLane(context.memory, message.tenant, message.queue)
-  if (!lane || lane.heldAt > message.at) return
+  // A clock that was set back is no message of before.
+  if (!lane || (lane.heldAt > message.at && lane.heldAt - message.at < HELD_LATE_MS)) return
   lane.heldAt = message.at
   lane.held = message.held
   match(context)

@@ -82,11 +82,13 @@ test('thirty workers for one queue and five for another, as in the example of Du
   await low.ends()
   await low.holds(5)
   expect(await queue(client, 'low_priority')).toMatchObject({ held: 5, waiting: 34 })
-  const nodes = z.object({ items: z.array(z.object({ node: z.string(), slots: z.int(), busy: z.int() })) })
+  const nodes = z.object({
+    items: z.array(z.object({ node: z.string(), slots: z.int(), busy: z.int(), queues: z.array(z.string()).nullable() })),
+  })
   const { items } = nodes.parse(await (await client.ask('/v1/nodes')).json())
   expect(items.filter(({ node }) => node === 'high' || node === 'low').sort((a, b) => b.slots - a.slots)).toMatchObject([
-    { node: 'high', slots: 30, busy: 30 },
-    { node: 'low', slots: 5, busy: 5 },
+    { node: 'high', slots: 30, busy: 30, queues: ['high_priority'] },
+    { node: 'low', slots: 5, busy: 5, queues: ['low_priority'] },
   ])
   await high.node.hangUp()
   await low.node.hangUp()
