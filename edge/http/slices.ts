@@ -1,7 +1,6 @@
 import { Hono } from 'hono'
 import { canonicalJson } from '../contract/canonical.ts'
 import { type JobId, jobOf, ResultId, SliceHash } from '../contract/ids.ts'
-import { sliceKey } from '../contract/keys.ts'
 import { Problem } from '../contract/problems.ts'
 import { normalise } from '../contract/slice-form.ts'
 import { sliceHash } from '../contract/slice-hash.ts'
@@ -9,13 +8,13 @@ import { NormalSlice, SliceRequest } from '../contract/slices.ts'
 import { answerFromManifest, answerFromRows, jsonOf } from '../slices/answers.ts'
 import { csvOf } from '../slices/csv.ts'
 import { readBody } from './body.ts'
-import { type AppContext, type AppEnv, personOf } from './context.ts'
+import type { AppContext, AppEnv } from './context.ts'
 import { allow } from './guard.ts'
 import { attachment } from './headers.ts'
 import { foundOr, jobIdOf, ledgerOf } from './jobs.ts'
 import { serveBytes, serveObject } from './objects.ts'
 import { type LoadedResult, loadResult, loadWritten, reportColumns } from './result-source.ts'
-import { sliceOnNode } from './slice-nodes.ts'
+import { storedOrMade } from './slice-nodes.ts'
 
 const TYPES = { csv: 'text/csv; charset=utf-8', json: 'application/json' } as const
 const encoder = new TextEncoder()
@@ -33,7 +32,13 @@ const addressOf = (loaded: LoadedResult, hash: SliceHash, format: 'json' | 'csv'
   `/v1/results/${loaded.manifest.result}/slice/${hash}${format === 'csv' ? '?format=csv' : ''}`
 
 /** Answers a normalised slice: from the rows or the manifest where that is exact, from a stored answer, else by a node. */
-const answer = async (c: AppContext, loaded: LoadedResult, query: NormalSlice, hash: SliceHash): Promise<Response> => {
+const answer = async (
+  c: AppContext,
+  loaded: LoadedResult,
+  query: NormalSlice,
+  hash: SliceHash,
+  known: Promise<boolean>,
+): Promise<Response> => {
   const format = formatOf(c)
   const { manifest, rows } = loaded
   const served = { type: TYPES[format], etag: `"${hash}-${format}"`, disposition: attachment(`${manifest.task}-${hash}.${format}`) }
@@ -42,8 +47,7 @@ const answer = async (c: AppContext, loaded: LoadedResult, query: NormalSlice, h
   let body: string
   if (local !== 'needs_engine') body = format === 'csv' ? csvOf(local.columns, local.rows) : jsonOf(local, hash)
   else {
-    const key = sliceKey(personOf(c).tenant, manifest.result, hash, format)
-    const made = (await c.env.RESULTS.head(key)) ? { key } : await sliceOnNode(c, loaded, query, hash, format)
+    const made = await storedOrMade(c, loaded, query, hash, format, known)
     if ('key' in made) {
       const response = await serveObject(c, made.key, served)
       if (!response) throw new Error(`the slice ${made.key} is missing`)
@@ -71,8 +75,9 @@ const postSlice = async (c: AppContext, id: JobId): Promise<Response> => {
     })
   }
   const hash = await sliceHash(normalised.slice)
-  const response = await answer(c, loaded, normalised.slice, hash)
-  await ledgerOf(c).rememberSlice(loaded.manifest.result, hash, canonicalJson(normalised.slice))
+  // What was asked is remembered whether or not it can be answered now.
+  const known: Promise<boolean> = ledgerOf(c).rememberSlice(loaded.manifest.result, hash, canonicalJson(normalised.slice))
+  const [response] = await Promise.all([answer(c, loaded, normalised.slice, hash, known), known])
   return response
 }
 
@@ -88,7 +93,7 @@ const getSlice = async (c: AppContext): Promise<Response> => {
     if ((await ledgerOf(c).job(job)).found === 'gone') foundOr('gone', job)
     throw unknown()
   }
-  return answer(c, await loadWritten(c, jobOf(result.data)), NormalSlice.parse(JSON.parse(query)), hash.data)
+  return answer(c, await loadWritten(c, jobOf(result.data)), NormalSlice.parse(JSON.parse(query)), hash.data, Promise.resolve(true))
 }
 
 export const slicesApp = new Hono<AppEnv>().post('/:id/slice', allow('results:read'), (c) => postSlice(c, jobIdOf(c)))

@@ -292,8 +292,9 @@ export class LedgerObject extends DurableObject<Env> {
     return groupBody(this.#context, id)
   }
 
-  rememberSlice(result: ResultId, hash: SliceHash, query: string): void {
-    this.#commit((context) => rememberSlice(context, result, hash, query))
+  /** True when it was known. */
+  rememberSlice(result: ResultId, hash: SliceHash, query: string): boolean {
+    return this.#commit((context) => rememberSlice(context, result, hash, query))
   }
 
   sliceQuery(result: ResultId, hash: SliceHash): Promise<string | null> {
