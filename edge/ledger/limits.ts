@@ -47,6 +47,8 @@ export const MAX_ARGS_BYTES = 4 * 1024 * 1024
 export const MAX_OFFERS = 500
 /** An upload of a pack may be asked for this long after completion. */
 export const PACK_SECONDS = 15 * 60
+/** How far ahead an `eta` may lie: ten years. With a `ttl` of a century it stays below the alarms' own end (2262). */
+export const MAX_ETA_DAYS = 3_653
 /** Schedules of one tenant. */
 export const MAX_SCHEDULES = 1_000
 /** What a schedule may say, as JSON with its arguments. */

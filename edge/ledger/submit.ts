@@ -9,7 +9,7 @@ import { holdsId, pageAt } from './housekeeping.ts'
 import { insertJob } from './insert.ts'
 import { findJob, type JobRow } from './jobs.ts'
 import { laneCount } from './lanes.ts'
-import { KEY_SECONDS, MAX_LANES, MAX_LIVE_JOBS } from './limits.ts'
+import { KEY_SECONDS, MAX_ETA_DAYS, MAX_LANES, MAX_LIVE_JOBS } from './limits.ts'
 import { showJob } from './read.ts'
 
 /** A submit after the Worker has checked it: task known, arguments in order and typed. */
@@ -103,8 +103,18 @@ export const rememberKey = (context: LedgerContext, idempotency: Submission['ide
   setOneTimer(context, 'keys', now() + KEY_SECONDS * 1000)
 }
 
-/** Whether there is room for one more job and its lane. `live` is the number of jobs that have not ended. */
-export const admit = (context: LedgerContext, wanted: Pick<Submission, 'pool' | 'queue'>, live: number): ({ ok: false } & Fault) | null => {
+/** Whether there is room for one more job and its lane, and its time is not beyond all time. `live` is the number of jobs that have not ended. */
+export const admit = (
+  context: LedgerContext,
+  wanted: Pick<Submission, 'pool' | 'queue' | 'eta'>,
+  live: number,
+): ({ ok: false } & Fault) | null => {
+  if (wanted.eta != null && wanted.eta > context.now() + MAX_ETA_DAYS * 86_400_000)
+    return {
+      ok: false,
+      code: 'invalid_body',
+      detail: `/eta: ${new Date(wanted.eta).toISOString()} is more than ${MAX_ETA_DAYS} days ahead; choose an earlier instant.`,
+    }
   if (live >= MAX_LIVE_JOBS)
     return {
       ok: false,

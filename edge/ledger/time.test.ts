@@ -62,6 +62,14 @@ describe('a job with an eta', () => {
     expect(eventsAfter(bench.context, id, 0).map(({ state }) => state)).toEqual(['scheduled', 'waiting'])
   })
 
+  it('is refused when the instant is further ahead than an alarm can be set with certainty', () => {
+    const bench = testLedger()
+    const wanted = (years: number) => submission({ eta: bench.context.now() + years * 365 * 86_400_000, ttl_seconds: 100 * 365 * 86_400 })
+    const answer = (years: number) => commit(bench.context, (context) => submit(context, wanted(years), 0))
+    expect(answer(11)).toMatchObject({ ok: false, code: 'invalid_body', detail: expect.stringContaining('/eta: 2036-') })
+    expect(answer(10)).toMatchObject({ ok: true, job: { state: 'scheduled', expires_at: expect.stringMatching(/^2135-/) } })
+  })
+
   it('waits at once when the instant has passed', () => {
     const bench = testLedger()
     expect(row(bench, take(bench, { eta: bench.context.now() })).state).toBe('waiting')
