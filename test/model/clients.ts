@@ -33,7 +33,7 @@ export const take = (scene: Scene, asks: readonly Ask[]): void => {
   const wanted = asks.map((ask) => ({ ask, submission: submissionOf(scene, ask) }))
   const answers = scene.commit((inner) => wanted.map((one) => submit(inner, one.submission, countLive(inner))))
   if (answers === null) return
-  scene.then(() => {
+  scene.foresee(() => {
     wanted.forEach((one, index) => {
       const answer = answers[index]
       const expected = foresee(scene, one.ask, one.submission)
@@ -146,7 +146,7 @@ export const runAgain = (scene: Scene, pick: number): void => {
   if (!answer.ok) return
   const taken = scene.model.all().findLast(({ alias, deleted }) => alias !== null && alias === job.alias && !deleted)
   const alias = taken === undefined || taken.finished !== null ? wanted.alias : null
-  scene.then(() => {
+  scene.foresee(() => {
     job.retried = true
     came(scene, answer.job.id, asked.ask, { ...wanted, alias }, true)
   })

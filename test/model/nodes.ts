@@ -21,7 +21,7 @@ export const give = (scene: Scene, op: Extract<Happening, { do: 'offer' }>): voi
   if (answer === null) return
   const suits = (job: ModelJob): boolean => job.signature === 0 || job.signature === op.knows
   const expected = scene.model.nextOf(queue, op.want, scene.open(queue), suits)
-  scene.then(() => {
+  scene.foresee(() => {
     for (const job of expected) scene.model.offered(job, holder.session, scene.at + OFFER_SECONDS * 1_000)
     // The task was redefined since: it may fail as soon as somebody looks at it.
     if (op.fresh)
@@ -51,7 +51,7 @@ const verdicts = (
   expected: (job: ModelJob, index: number) => Verdict,
 ): void => {
   if (told === null) return
-  scene.then(() => {
+  scene.foresee(() => {
     jobs.forEach((id, index) => {
       const job = scene.model.get(id)
       const before = job.state
@@ -118,7 +118,7 @@ export const comeBack = (scene: Scene, op: Extract<Happening, { do: 'resume' }>)
   const runs = (lease: Lease): boolean => ((op.runs >> (mine.indexOf(lease) % 8)) & 1) === 1
   const holding = claimed.map((lease) => ({ tenant: scene.context.tenant, job: lease.job, attempt: lease.attempt, running: runs(lease) }))
   if (scene.commit((inner) => resumeSession(inner, holder, holding)) === null) return
-  scene.then(() => {
+  scene.foresee(() => {
     const current = claimed.filter(({ job, attempt }) => scene.model.get(job).attempt === attempt)
     scene.model.resume(holder.session, new Map(current.map((lease) => [lease.job, runs(lease)])), scene.at)
   })

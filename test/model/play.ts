@@ -46,7 +46,7 @@ export class Play {
         const some = all.filter((job) => (op.of === 'held' && isHeld(job)) || (op.of === 'joined' && job.state === 'joined'))
         const job = this.scene.newest(some.length > 0 ? some : all, op.job)
         if (!job || this.scene.commit((inner) => cancel(inner, this.scene.row(job.id), 'not needed')) === null) return
-        this.scene.then(() => model.cancel(job, now))
+        this.scene.foresee(() => model.cancel(job, now))
         return
       }
       case 'remove': {
@@ -75,7 +75,7 @@ export class Play {
       case 'end': {
         const { session } = this.scene.holder(op.holder)
         if (this.scene.commit((inner) => endSession(inner, session, 'gone') ?? true) === null) return
-        this.scene.then(() => model.end(session, now))
+        this.scene.foresee(() => model.end(session, now))
         return
       }
       case 'renew':
@@ -163,7 +163,7 @@ export class Play {
     const { model } = this.scene
     const due = store.all<TimerRow>('SELECT * FROM timers WHERE due <= ? ORDER BY due, kind, ref', now)
     fireTimers(this.scene.context)
-    this.scene.then(() => {
+    this.scene.foresee(() => {
       for (const { kind, ref, due: at } of due) {
         const job = model.jobs.get(ref)
         if (kind === 'offers') for (const one of model.all()) if (one.state === 'offered' && (one.offerBy ?? 0) <= now) model.waits(one)

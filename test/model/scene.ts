@@ -134,7 +134,7 @@ export class Scene {
   }
 
   /** What the ledger has done, done in the model too. */
-  then(body: () => void): void {
+  foresee(body: () => void): void {
     body()
     // What the model does not foresee has happened before what it does.
     for (const job of this.model.all()) if (job.loose) this.adopt(this.row(job.id))
