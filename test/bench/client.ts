@@ -43,7 +43,8 @@ export class RawClient {
   /** `headers` are whole lines, each with its line end. */
   ask(method: string, path: string, headers = '', body = ''): Promise<RawAnswer> {
     if (this.#waiting) throw new Error('one request at a time')
-    const length = method === 'POST' ? `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n` : ''
+    const length =
+      method === 'POST' || method === 'PUT' ? `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n` : ''
     this.#socket.write(`${method} ${path} HTTP/1.1\r\n${this.#head}${headers}${length}\r\n${body}`)
     return new Promise((resolve, reject) => {
       this.#waiting = { resolve, reject }

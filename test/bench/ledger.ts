@@ -51,7 +51,7 @@ const bucketAt = (folder: string) => {
 }
 
 /** One ledger on disk, wired as `LedgerObject` wires it, as far as jobs and housekeeping go. */
-const ledgerAt = (folder: string, tenant: LedgerContext['tenant']) => {
+export const ledgerAt = (folder: string, tenant: LedgerContext['tenant']) => {
   mkdirSync(folder, { recursive: true })
   const path = join(folder, 'ledger.sqlite')
   const store = nodeStore(path)
@@ -108,9 +108,9 @@ const ledgerAt = (folder: string, tenant: LedgerContext['tenant']) => {
     close: () => store.close(),
   }
 }
-type Ledger = ReturnType<typeof ledgerAt>
+export type Ledger = ReturnType<typeof ledgerAt>
 
-const submitOne = ({ context }: Ledger, number: number): JobId => {
+export const submitOne = ({ context }: Ledger, number: number): JobId => {
   const task = TASKS[number % 1_000 === 0 ? 2 : number % 2] ?? submission().task
   const args = [`2026-01-${String(1 + (number % 28)).padStart(2, '0')}`, number]
   const taken = submit(context, submission({ task, args }), 0)
@@ -189,7 +189,7 @@ const ACTS: Record<string, (ledger: Ledger, turn: number) => Promise<unknown>> =
 }
 
 /** Both in turn, so that whatever else the machine does strikes both alike. Milliseconds, p50 and p99 of each. */
-const compare = async (few: Ledger, many: Ledger, act: (ledger: Ledger, turn: number) => Promise<unknown>): Promise<number[]> => {
+export const compare = async (few: Ledger, many: Ledger, act: (ledger: Ledger, turn: number) => Promise<unknown>): Promise<number[]> => {
   const taken: [number[], number[]] = [[], []]
   for (let turn = 0; turn < TURNS; turn++)
     for (const [index, ledger] of [few, many].entries()) taken[index]?.push(...(await timed(1, () => act(ledger, turn))))
@@ -251,4 +251,4 @@ export const measureLedger = async (folder: string, tenant: LedgerContext['tenan
   return figures
 }
 
-const fine = (value: number): string => value.toFixed(2)
+export const fine = (value: number): string => value.toFixed(2)

@@ -7,9 +7,12 @@ import { type Figure, markdown } from './figures.ts'
 import { FLIGHTS } from './flights.ts'
 import { MILLION_TASK, measureLargeJob } from './large-job.ts'
 import { measureLedger } from './ledger.ts'
+import { measureLoad } from './load.ts'
+import { measureRows } from './rows.ts'
 import { FLIGHTS_TASK, measureSlices } from './slices.ts'
 import { measureSmallJobs, ONE_ROW_TASK } from './small-jobs.ts'
 import { startSource } from './source.ts'
+import { measureWaiting } from './waiting.ts'
 
 /**
  * `npm run bench [-- part …]`: parts are `small`, `large`, `slices` and `ledger`; all without one (`ledger` fills a million jobs only when
@@ -97,8 +100,23 @@ try {
     measured(await measureSlices(running.origin, token))
   }
   if (measures('ledger')) {
+    say('many clients …')
+    const { figures: load, cpu } = await measureLoad(running)
+    measured(load)
+    say('rows of a job …')
+    measured(await measureRows(cpu))
+    say('a lane of many waiting jobs …')
+    measured(measureWaiting(join(folder, 'lanes'), TenantId.parse(TENANT)))
     say('a ledger of many finished jobs …')
-    measured(await measureLedger(join(folder, 'ledgers'), TenantId.parse(TENANT), wanted.has('ledger') ? [100_000, 1_000_000] : [100_000]))
+    const sizes = wanted.has('ledger') ? [100_000, 1_000_000] : [100_000]
+    const finished = process.env.SCARAB_BENCH_FINISHED
+    measured(
+      await measureLedger(
+        join(folder, 'ledgers'),
+        TenantId.parse(TENANT),
+        finished === undefined ? sizes : finished.split(',').map(Number).filter(Boolean),
+      ),
+    )
   }
 } finally {
   if (figures.length > 0) {
