@@ -2,13 +2,13 @@ import { mostAhead } from '../../compute/agent/core.ts'
 import { decodePage, type MovedJob } from '../../edge/ledger/pages.ts'
 import { type INNER_STATES, isEnded } from '../../edge/ledger/states.ts'
 import type { Clients } from './client.ts'
-import { metadataOf } from './families.ts'
 import type { EngineRun, SimulatedNode } from './node.ts'
+import { familiesOf, groupsOf, openGroups, pointersOf, writerOf } from './sharing.ts'
 import { timesOf } from './timekeepers.ts'
 import type { Traced } from './trace.ts'
 import type { World } from './world.ts'
 
-interface FinalJob {
+export interface FinalJob {
   id: string
   state: (typeof INNER_STATES)[number]
   publication: string
@@ -30,6 +30,8 @@ interface FinalJob {
   expires_at: number | null
   max_tries: number | null
   schedule: string | null
+  coalesced_with: string | null
+  reused_from: string | null
 }
 interface FinalEvent {
   job: string
@@ -94,9 +96,14 @@ const hasTables = (world: World, tenant: string): boolean =>
 export const stuck = (world: World, tenants: readonly string[]): string[] => {
   const left: string[] = []
   for (const tenant of tenants) {
-    for (const job of jobsOf(world, tenant)) {
+    const jobs = jobsOf(world, tenant)
+    const read = pointersOf(jobs)
+    if (hasTables(world, tenant)) left.push(...openGroups(world, tenant))
+    for (const job of jobs) {
       if (!isEnded(job.state)) left.push(`${tenant} ${job.id} is ${job.state} (attempt ${job.attempt}, ${job.queue}, ${job.node})`)
-      else if (job.publication === 'pending' || (job.deleted_at !== null && job.publication === 'published'))
+      // What a deleted job says of another's result is not told any more.
+      else if (writerOf(job) !== job.id && job.deleted_at !== null) continue
+      else if (job.publication === 'pending' || (!read.has(writerOf(job)) && job.publication === 'published'))
         left.push(`${tenant} ${job.id} is ${job.state}, publication ${job.publication}, deleted ${job.deleted_at !== null}`)
     }
   }
@@ -123,6 +130,7 @@ export const check = async (
     wrong.push(...tenantsOf(tenant, runs, nodes), ...numbersOf(jobs, events))
     wrong.push(...promisesOf(tenant, jobs, clients), ...readersOf(tenant, events, clients), ...onceOf(tenant, jobs, clients))
     wrong.push(...cancelsOf(tenant, trace, runs), ...(await familiesOf(world, tenant, jobs)), ...timesOf(jobs.values()))
+    wrong.push(...groupsOf(world, tenant, jobs))
   }
   return wrong
 }
@@ -153,7 +161,7 @@ const lifeOf = (trace: readonly Traced[]): string[] => {
       // One that came back from object storage has ended.
       if (before === null && !isEnded(after as FinalJob['state']) && live.size > 0)
         wrong.push(`the alias ${row.alias} was given to ${job} while ${[...live].join()} lived`)
-      if (after === 'succeeded' || after === 'failed' || after === 'cancelled') live.delete(job)
+      if (after === 'succeeded' || after === 'failed' || after === 'cancelled' || after === 'carrying') live.delete(job)
       else live.add(job)
     }
   }
@@ -164,7 +172,11 @@ const lifeOf = (trace: readonly Traced[]): string[] => {
 const completionsOf = (world: World, tenant: string, trace: readonly Traced[]): string[] => {
   const wrong: string[] = []
   const won = new Map<string, string>()
-  for (const row of trace) if (row.after === 'succeeded' && row.before !== 'succeeded') won.set(row.job, `${row.attempt} ${row.session}`)
+  for (const { job, before, after, attempt, session, publication } of trace) {
+    // A job that others have joined may have been left by its submitter: its attempt wins for them.
+    const carried = before === 'carrying' && after === 'cancelled' && publication === 'pending'
+    if (carried || ((before === 'leased' || before === 'running') && after === 'succeeded')) won.set(job, `${attempt} ${session}`)
+  }
   const said = new Map<string, string>()
   const asked = new Set<string>()
   for (const { kind, name, method, args, answer } of world.called) {
@@ -192,7 +204,7 @@ const uploadsOf = (world: World, tenant: string, trace: readonly Traced[]): stri
     const rows = trace.filter((row) => row.job === job)
     const held = rows.some(
       (row, n) =>
-        (row.after === 'leased' || row.after === 'running') &&
+        (row.after === 'leased' || row.after === 'running' || row.after === 'carrying') &&
         row.attempt === attempt &&
         row.session === session &&
         row.at <= at &&
@@ -267,46 +279,6 @@ const onceOf = (tenant: string, jobs: ReadonlyMap<string, FinalJob>, clients: Cl
   })
 }
 
-/** I4: what the tables hold, read as any Iceberg reader would. */
-const familiesOf = async (world: World, tenant: string, jobs: ReadonlyMap<string, FinalJob>): Promise<string[]> => {
-  const wrong: string[] = []
-  const live = new Map<string, number>()
-  const appended = new Map<string, number>()
-  for (const [key] of world.places) {
-    if (!key.startsWith(`TABLE ${tenant}/`)) continue
-    const family = key.slice(`TABLE ${tenant}/`.length)
-    const contents = await metadataOf(world, tenant, family)
-    if (!contents) continue
-    for (const job of contents.appended) appended.set(job, (appended.get(job) ?? 0) + 1)
-    for (const { job, attempt, key: object } of contents.files) {
-      live.set(job, (live.get(job) ?? 0) + 1)
-      if (!world.bucket.objects.has(object)) wrong.push(`I4: the file ${object} is in the table, and not in the bucket`)
-      if (jobs.get(job)?.attempt !== attempt)
-        wrong.push(`I4: ${job} is in the table by attempt ${attempt}, the ledger says ${jobs.get(job)?.attempt}`)
-      if (jobs.get(job)?.family !== family) wrong.push(`I4: ${job} is in ${family}, it belongs to ${jobs.get(job)?.family}`)
-    }
-  }
-  for (const [job, times] of appended) if (times > 1) wrong.push(`I4: ${job} was appended ${times} times`)
-  for (const job of jobs.values()) {
-    // A file without rows is in no table.
-    const empty = job.rows === 0
-    const expected = job.state === 'succeeded' && job.deleted_at === null && !empty ? 1 : 0
-    if ((live.get(job.id) ?? 0) !== expected)
-      wrong.push(
-        `I4: ${job.id} (${job.state}, ${job.publication}, deleted ${job.deleted_at !== null}) is in the table ${live.get(job.id) ?? 0} times`,
-      )
-    if (job.state === 'succeeded' && job.deleted_at === null && job.publication !== 'published')
-      wrong.push(`I4: ${job.id} succeeded, and its publication is ${job.publication}`)
-    if (job.state === 'succeeded' && job.deleted_at !== null && job.publication !== 'withdrawn')
-      wrong.push(`I4: ${job.id} was deleted, and its publication is ${job.publication}`)
-    if (job.state !== 'succeeded' && ((appended.get(job.id) ?? 0) > 0 || job.publication !== 'none'))
-      wrong.push(`I4: ${job.id} is ${job.state}, and was published`)
-    if (job.publication === 'published' && (appended.get(job.id) ?? 0) !== 1)
-      wrong.push(`I4: ${job.id} is published, and was appended ${appended.get(job.id) ?? 0} times`)
-  }
-  return wrong
-}
-
 /** Nothing runs any more, so every slot is free: the pool must know it. */
 export const slots = (world: World, nodes: readonly SimulatedNode[]): string[] => {
   const wrong: string[] = []
@@ -335,7 +307,7 @@ export const slots = (world: World, nodes: readonly SimulatedNode[]): string[] =
 const cancelsOf = (tenant: string, trace: readonly Traced[], runs: readonly EngineRun[]): string[] =>
   trace.flatMap((row) => {
     if (row.after !== 'cancelled' || row.before === 'cancelled' || row.cancel !== 'confirmed') return []
-    const held = row.before === 'leased' || row.before === 'running'
+    const held = row.before === 'leased' || row.before === 'running' || row.before === 'carrying'
     return runs.flatMap((run) =>
       run.tenant === tenant && run.job === row.job && (!held || run.attempt === row.attempt) && (run.to === null || run.to > row.at)
         ? [`I8: ${row.job} is cancelled and confirmed, attempt ${run.attempt} runs on ${run.node}`]

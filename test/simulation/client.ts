@@ -1,4 +1,6 @@
 import type { JobEvent } from '../../edge/contract/events.ts'
+import type { GroupAnswer } from '../../edge/ledger/groups/desk.ts'
+import type { GroupSubmission } from '../../edge/ledger/groups/submit.ts'
 import type { Followed } from '../../edge/ledger/streams.ts'
 import type { Submission, Submitted } from '../../edge/ledger/submit.ts'
 import type { EdgeSocket } from './sockets.ts'
@@ -62,6 +64,46 @@ export class Clients {
           if (!twice) return answer.job.id
         } else if (answer !== null) return null
         else if (wanted.idempotency === null && wanted.alias === null) return null
+        await this.#sleep(this.#world.chance.between(20, 1_000))
+      }
+    } finally {
+      this.open--
+    }
+  }
+
+  /** Many at once, each with a key: repeated until all are answered. */
+  async submitBatch(tenant: string, list: Submission[]): Promise<string[]> {
+    const asked: Submitting[] = list.map((wanted) => ({ tenant, serial: 0, wanted, jobs: new Set(), tries: 0 }))
+    this.submitted.push(...asked)
+    this.open++
+    try {
+      for (;;) {
+        const answers = (await this.#ask(tenant, 'submitBatch', [list])) as Submitted[] | null
+        for (const [index, answer] of answers?.entries() ?? []) {
+          if (!answer.ok) continue
+          asked[index]?.jobs.add(answer.job.id)
+          this.promised.push({ tenant, job: answer.job.id, what: 'taken' })
+        }
+        if (answers) return answers.flatMap((answer) => (answer.ok ? [answer.job.id] : []))
+        await this.#sleep(this.#world.chance.between(20, 1_000))
+      }
+    } finally {
+      this.open--
+    }
+  }
+
+  /** A group, repeated until it is answered; whoever cancels it gives up when nobody answers. */
+  async submitGroup(tenant: string, wanted: GroupSubmission, cancelAfter: number | null): Promise<void> {
+    this.open++
+    try {
+      for (;;) {
+        const answer = (await this.#ask(tenant, 'submitGroup', [wanted])) as GroupAnswer | null
+        if (answer?.ok) {
+          const { id } = answer.group
+          this.#world.note(`taken group ${id}`)
+          if (cancelAfter !== null) this.#world.schedule.after(cancelAfter, () => void this.#ask(tenant, 'group', [id, { do: 'cancel' }]))
+        }
+        if (answer) return
         await this.#sleep(this.#world.chance.between(20, 1_000))
       }
     } finally {

@@ -8,6 +8,7 @@ import { beginAvro } from './avro-double.ts'
 import { Chance } from './chance.ts'
 import { check, slots, stuck } from './checker.ts'
 import { Clients } from './client.ts'
+import { comeTogether, groupOf } from './crowd.ts'
 import { setClock } from './database.ts'
 import { keepQueues } from './keepers.ts'
 import { type EngineRun, SimulatedNode } from './node.ts'
@@ -117,8 +118,31 @@ const play = async (seed: number, world: World): Promise<Told> => {
       schedule.after(chance.pick([0, 5, 50, 500, 5_000, 15_000, 25_000]) + chance.between(0, 20), () => void clients.cancel(tenant, job))
     if (chance.happens(0.25)) schedule.after(chance.between(0, 10_000), () => void clients.remove(tenant, job))
   }
+  const any = (): Submission =>
+    submission(
+      chance.pick([2, 30, 400, 5_000, 20_000]),
+      chance.pick(['good', 'good', 'good', 'large', 'empty', 'sql', 'lost']),
+      chance.pick(['default', 'default', 'fast']),
+      null,
+    )
+  const crowded = chance.happens(0.35)
+  if (crowded) comeTogether(world, clients, chance.pick(tenants), any())
+  if (chance.happens(0.15)) {
+    const tenant = chance.pick(tenants)
+    const list = Array.from({ length: chance.between(2, 4) }, () => {
+      const wanted = any()
+      return { ...wanted, priority: chance.between(-1, 1), idempotency: { key: `key-${wanted.args[0]}`, body: 'b' } }
+    })
+    schedule.after(chance.between(0, storm), () => void clients.submitBatch(tenant, list))
+  }
+  if (chance.happens(0.15)) {
+    const tenant = chance.pick(tenants)
+    const group = groupOf(world, `group-${serial}`, () => ({ ...any(), idempotency: null }))
+    const cancelAfter = chance.happens(0.3) ? chance.pick([10, 1_000, 10_000]) : null
+    schedule.after(chance.between(0, storm), () => void clients.submitGroup(tenant, group, cancelAfter))
+  }
   let when = 0
-  for (let left = chance.between(1, 6); left > 0; left--) {
+  for (let left = chance.between(1, crowded ? 3 : 6); left > 0; left--) {
     // Some come together, and share a transaction.
     if (!chance.happens(0.3)) when = chance.between(0, storm)
     schedule.after(when, () => void oneJob())

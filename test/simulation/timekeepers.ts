@@ -8,8 +8,8 @@ import type { World } from './world.ts'
 const LATEST_MS = 65_000
 
 /** What a job may say of time: not before, not after, how often. */
-export const someTimes = ({ chance, schedule }: World): Pick<Submission, 'eta' | 'ttl_seconds' | 'max_tries'> => ({
-  eta: chance.happens(0.2) ? schedule.now + chance.pick([-1_000, 0, 50, 3_000, 20_000]) : null,
+export const someTimes = ({ chance, ambient }: World): Pick<Submission, 'eta' | 'ttl_seconds' | 'max_tries'> => ({
+  eta: chance.happens(0.2) ? ambient.wallNow() + chance.pick([-1_000, 0, 50, 3_000, 20_000]) : null,
   ttl_seconds: chance.happens(0.2) ? chance.pick([1, 3, 20]) : null,
   max_tries: chance.happens(0.2) ? chance.between(1, 3) : null,
 })
