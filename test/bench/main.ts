@@ -101,8 +101,7 @@ try {
   }
   if (measures('ledger')) {
     say('many clients …')
-    const { figures: load, cpu } = await measureLoad(running)
-    measured(load)
+    const cpu = await measureLoad(running, measured)
     say('rows of a job …')
     measured(await measureRows(cpu))
     say('a lane of many waiting jobs …')
