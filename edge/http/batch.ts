@@ -10,6 +10,7 @@ import { type AppContext, type AppEnv, personOf } from './context.ts'
 import { allow } from './guard.ts'
 import { idempotencyKey } from './headers.ts'
 import { digest, keyOf, ledgerOf, rememberLedger } from './jobs.ts'
+import { fromFault } from './problem.ts'
 
 /** A batch's body, at most: a thousand jobs of eight kilobytes. */
 const MAX_BATCH_BYTES = 8 * 1024 * 1024
@@ -27,15 +28,15 @@ const batchHandler = async (c: AppContext): Promise<Response> => {
   const { jobs } = await readBody(c, BatchBody, MAX_BATCH_BYTES)
   const key = idempotencyKey(c)
   const { directory } = gateOf(c.env)
+  // One key and one body for the whole request: each of its jobs has the key with its place.
+  const body = key === null ? null : await digest(canonicalJson(jobs))
   const items: (BatchItem | null)[] = []
   const wanted: { at: number; submission: Submission }[] = []
-  for (const [at, { task: name, ...body }] of jobs.entries()) {
+  for (const [at, { task: name, ...options }] of jobs.entries()) {
     const task = await directory.task(person.tenant, name)
-    // One key for the whole request: each of its jobs has it with its place.
-    const idempotency =
-      key === null ? null : { key: await keyOf(c, `batch ${at}`, key), body: await digest(canonicalJson({ task: name, ...body })) }
+    const idempotency = key === null || body === null ? null : { key: await keyOf(c, `batch ${at}`, key), body }
     const prepared = task
-      ? prepareSubmission(person, task, body, idempotency)
+      ? prepareSubmission(person, task, options, idempotency)
       : { ok: false as const, code: 'unknown_task' as const, detail: `No node that serves this tenant has announced a task "${name}".` }
     if (prepared.ok) wanted.push({ at, submission: prepared.submission })
     items.push(prepared.ok ? null : refused(prepared))
@@ -45,6 +46,7 @@ const batchHandler = async (c: AppContext): Promise<Response> => {
     const answers: Submitted[] = await ledgerOf(c).submitBatch(wanted.map(({ submission }) => submission))
     for (const [index, { at }] of wanted.entries()) {
       const answer = answers[index]
+      if (answer && !answer.ok && answer.code === 'idempotency_mismatch') throw fromFault(answer)
       if (answer) items[at] = answer.ok ? { status: 202, job: answer.job } : refused(answer)
     }
   }

@@ -1,4 +1,5 @@
 import { stub } from '../addressing.ts'
+import { JobId } from '../contract/ids.ts'
 import { Problem } from '../contract/problems.ts'
 import { type Grant, verifyGrant } from '../identity/grants.ts'
 import { GRANT_HEADER } from '../link/objects.ts'
@@ -15,12 +16,13 @@ export const grantOf = async (c: AppContext, mode: Grant['mode']): Promise<Grant
   return verified.grant
 }
 
-/** What a deletion purges (packs, slices) must not come back by an upload that was on its way. */
-export const dropIfDeleted = async (c: AppContext, { key, tenant }: Grant): Promise<void> => {
+/** What is purged with a result (packs, slices) must not come back by an upload that was on its way. */
+export const dropIfUnread = async (c: AppContext, { key, tenant }: Grant): Promise<void> => {
   const [, job] = /^t\/[^/]+\/_(?:packs|slices)\/r([0-9a-z]{26})[./]/.exec(key) ?? []
-  if (job === undefined || (await stub(c.env.LEDGER, tenant, c.env).job(job)).found !== 'gone') return
+  // Another job may share the result of one that was deleted; and one that is not deleted may have outlived its result.
+  if (job === undefined || (await stub(c.env.LEDGER, tenant, c.env).isReadable(JobId.parse(job)))) return
   await c.env.RESULTS.delete(key)
-  throw new Problem('gone', `The job ${job} was deleted meanwhile: what is derived from its result is not kept.`)
+  throw new Problem('gone', `The result of job ${job} was deleted meanwhile, or has expired: what is derived from it is not kept.`)
 }
 
 /** Like object storage, the answer names what was stored in its ETag (RFC 9110, section 8.8.3): an upload in parts is completed by these. */

@@ -6,7 +6,7 @@ import { Problem } from '../contract/problems.ts'
 import type { Grant } from '../identity/grants.ts'
 import { gateOf } from '../identity/wire.ts'
 import type { AppContext, AppEnv } from './context.ts'
-import { dropIfDeleted, grantOf, stored } from './grants.ts'
+import { dropIfUnread, grantOf, stored } from './grants.ts'
 import { DATA_HEADERS } from './headers.ts'
 import { fromFault } from './problem.ts'
 import { closeUpload, openUpload } from './uploads.ts'
@@ -42,7 +42,7 @@ const upload = async (c: AppContext): Promise<Response> => {
       ...(grant.sha256 ? { sha256: grant.sha256 } : {}),
     })
     if (put === null) throw new Problem('already_exists', 'The object is there already; it is written once.')
-    await dropIfDeleted(c, grant)
+    await dropIfUnread(c, grant)
     return stored(c, put.etag)
   } catch (error) {
     if (error instanceof Problem) throw error

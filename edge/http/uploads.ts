@@ -5,7 +5,7 @@ import { GRANT_HEADER, NODE_OBJECTS_PATH } from '../link/objects.ts'
 import { completeUpload, partsOf } from '../storage/multipart.ts'
 import { readBody } from './body.ts'
 import type { AppContext } from './context.ts'
-import { dropIfDeleted, grantOf, stored } from './grants.ts'
+import { dropIfUnread, grantOf, stored } from './grants.ts'
 
 /** Where a node asks for an upload in parts of a slice's answer, and where it says that all parts are there. */
 export const NODE_UPLOADS_PATH = '/node/v1/uploads'
@@ -53,6 +53,6 @@ export const closeUpload = async (c: AppContext): Promise<Response> => {
   const head = await c.env.RESULTS.head(key)
   if (head?.size !== bytes)
     throw new Problem('already_exists', `An object of ${head?.size ?? 0} bytes is there already; it is written once.`)
-  await dropIfDeleted(c, grant)
+  await dropIfUnread(c, grant)
   return stored(c, head.etag)
 }

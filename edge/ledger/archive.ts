@@ -5,6 +5,7 @@ import { findJob, updateJob } from './jobs.ts'
 import { MAX_KEPT_BYTES } from './limits.ts'
 import { findResult } from './read.ts'
 import { isUnwanted } from './remove.ts'
+import { isEnded } from './states.ts'
 
 /** What an archived result's object holds: the manifest as it was signed, and a small result's rows. */
 export interface ArchivedResult {
@@ -28,7 +29,8 @@ export const ARGS_ARCHIVED = ''
 export const archiveResult = async (context: LedgerContext, bucket: R2Bucket, job: JobId): Promise<void> => {
   const row = findJob(context, job)
   const kept = findResult(context, job)
-  if (!row || row.finished_at === null || row.publication === 'pending' || (kept && kept.archived !== null)) return
+  // One that is shown as cancelled may still run for others: what it leaves goes away together, when it has ended.
+  if (!row || !isEnded(row.state) || row.publication === 'pending' || (kept && kept.archived !== null)) return
   const parquet = row.publication === 'rejected' ? (kept?.inline_parquet ?? null) : null
   const heavy = row.args.length > MAX_KEPT_BYTES
   const bytes = row.args.length + (kept?.manifest?.length ?? 0) + (kept?.inline_rows?.length ?? 0)
@@ -65,14 +67,32 @@ export const argsOf = async (context: LedgerContext, bucket: R2Bucket, row: { id
 
 const base64 = (bytes: Uint8Array): string => btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(''))
 
-/** A deleted result: pack, slices, archive and the rows kept here. Its data file belongs to the table, which withdraws it. */
+/**
+ * A result that nobody may read any more: pack, slices, archive and the rows kept here. Its data file belongs to the table,
+ * which withdraws it. A job that is still shown, because its result has only expired, keeps its arguments.
+ */
 export const purgeResult = async (context: LedgerContext, bucket: R2Bucket, job: JobId): Promise<void> => {
   const result = resultOf(job)
-  await bucket.delete([packKey(context.tenant, result), resultKey(context.tenant, result)])
+  await keepArguments(context, bucket, job)
+  await bucket.delete(packKey(context.tenant, result))
   for (;;) {
     const page = await bucket.list({ prefix: slicesPrefix(context.tenant, result) })
     if (page.objects.length > 0) await bucket.delete(page.objects.map(({ key }) => key))
     if (!page.truncated) break
   }
   context.store.run('DELETE FROM results WHERE job = ?', job)
+}
+
+/** Leaves of the archive the arguments that are too many to stay in the database, where the job is still shown; else nothing. */
+const keepArguments = async (context: LedgerContext, bucket: R2Bucket, job: JobId): Promise<void> => {
+  const key = resultKey(context.tenant, resultOf(job))
+  const row = findJob(context, job)
+  const away = row?.args === ARGS_ARCHIVED
+  if (!row || row.deleted_at !== null || !(away || row.args.length > MAX_KEPT_BYTES)) return bucket.delete(key)
+  const archived: ArchivedResult = { manifest: '', rows: null, args: await argsOf(context, bucket, row) }
+  await bucket.put(key, JSON.stringify(archived), { httpMetadata: { contentType: 'application/json' } })
+  const now = findJob(context, job)
+  // Deleted meanwhile: its objects were purged perhaps before this one was there.
+  if (!now || now.deleted_at !== null) return bucket.delete(key)
+  if (!away) commit(context, (inner) => updateJob(inner, now, { args: ARGS_ARCHIVED }))
 }

@@ -166,6 +166,18 @@ export const pointers = (context: LedgerContext, writer: string): Pointer[] => {
   )
 }
 
+/** Whether any job, not deleted, points to what this one wrote, or will as soon as it has ended with it. */
+export const isPointedTo = (context: LedgerContext, writer: string): boolean => {
+  const where = (column: string): string => `SELECT 1 FROM jobs WHERE ${column} = ? AND state = 'succeeded' AND deleted_at IS NULL`
+  return [
+    where('id'),
+    where('coalesced_with'),
+    where('reused_from'),
+    'SELECT 1 FROM away WHERE writer = ?',
+    `SELECT 1 FROM jobs INDEXED BY jobs_joined WHERE coalesced_with = ? AND state = 'joined'`,
+  ].some((query) => first(context.store, `${query} LIMIT 1`, writer) !== undefined)
+}
+
 /** The other jobs that show what becomes of this writer's result. */
 export const sharers = (context: LedgerContext, writer: string): JobRow[] => {
   const where = (column: string): string => `SELECT * FROM jobs WHERE ${column} = ? AND state = 'succeeded' AND deleted_at IS NULL`

@@ -60,17 +60,16 @@ export class Errands {
 
   /** A published result leaves this database when it is more than a few KiB; a deleted one leaves object storage too. */
   async settle(job: JobId): Promise<void> {
-    const row = findJob(this.#desk.context, job)
+    const { context } = this.#desk
+    const row = findJob(context, job)
     if (!row) return
+    const unwanted = isUnwanted(context, row)
+    const { deleted_at } = row
     try {
-      if (isUnwanted(this.#desk.context, row)) {
-        await purgeResult(this.#desk.context, this.#env.RESULTS, job)
-        clearTimer(this.#desk.context.store, 'purge', job)
-        return
-      }
-      await archiveResult(this.#desk.context, this.#env.RESULTS, job)
-      // A deletion that came meanwhile has a timer of its own under this name: it stays.
-      if (!isUnwanted(this.#desk.context, row)) clearTimer(this.#desk.context.store, 'purge', job)
+      await (unwanted ? purgeResult : archiveResult)(context, this.#env.RESULTS, job)
+      // What came meanwhile, a deletion say, has a timer of its own under this name: it stays.
+      const now = findJob(context, job)
+      if (!now || (now.deleted_at === deleted_at && isUnwanted(context, now) === unwanted)) clearTimer(context.store, 'purge', job)
     } catch (reason) {
       console.warn(`result of ${job} was not moved; it is tried again: ${String(reason)}`)
     }

@@ -2,6 +2,7 @@ import { beforeEach, expect, it, vi } from 'vitest'
 import { Alias, type JobId, TaskName } from '../contract/ids.ts'
 import type { Env } from '../env.ts'
 import { clearTimer } from '../storage/timers.ts'
+import { takeBatch } from './batch.ts'
 import { cancel } from './cancel.ts'
 import { commit } from './context.ts'
 import { tenantPage } from './events.ts'
@@ -358,6 +359,29 @@ it('the key of a job that has moved still answers with that job', async () => {
   expect(again()).toMatchObject({ ok: false, code: 'unavailable', moved: id })
   await one.desk.recall(id)
   expect(again()).toMatchObject({ ok: true, created: false, job: { id } })
+})
+
+it('a batch that is repeated is answered as it was, also where its jobs have moved, and with another body not at all', async () => {
+  const one = bench()
+  const jobs = (body: string, ...keys: string[]) => keys.map((key) => submission({ idempotency: { key, body } }))
+  const take = (batch: Submission[]) =>
+    takeBatch(
+      one.context,
+      batch,
+      (items) => commit(one.context, (context) => items.map((item) => submit(context, item, 0))),
+      (id) => one.desk.recall(id),
+    )
+  const id = one.end({ idempotency: { key: 'a', body: 'b' } })
+  one.old()
+  await one.tidy()
+  expect(one.here()).toEqual([])
+  const [first, second] = await take(jobs('b', 'a', 'z'))
+  expect([first, second]).toMatchObject([
+    { ok: true, created: false, job: { id } },
+    { ok: true, job: { state: 'waiting' } },
+  ])
+  expect(await take(jobs('other', 'new', 'z'))).toMatchObject([{ code: 'idempotency_mismatch' }, { code: 'idempotency_mismatch' }])
+  expect(one.here().length).toBe(2)
 })
 
 it('an alias is found in the pages without opening those that surely do not hold it', async () => {

@@ -10,7 +10,7 @@ import { findJob, type JobRow, updateJob } from './jobs.ts'
 import type { ListQuery } from './listing.ts'
 import type { MovedJobs } from './moved.ts'
 import { findResult, type Liveness, lookUp, type ResultRow, showJob } from './read.ts'
-import { remove } from './remove.ts'
+import { isUnwanted, remove } from './remove.ts'
 import { expireResult } from './retention.ts'
 import { sliceQuery } from './slices.ts'
 
@@ -133,6 +133,13 @@ export class JobDesk {
   written(writer: JobId): Promise<Missing | ({ found: 'yes' } & ResultAnswer)> {
     const [pointer] = pointers(this.#deps.context, writer)
     return this.result(pointer?.id ?? writer)
+  }
+
+  /** Whether anybody may still read what this job wrote, or what is derived from it: the writer itself may be deleted. */
+  async isReadable(writer: JobId): Promise<boolean> {
+    const { context, moved } = this.#deps
+    const row = findJob(context, writer) ?? (await moved.find(writer))?.row
+    return row !== undefined && !isUnwanted(context, row)
   }
 
   async #resultOf(row: JobRow): Promise<{ found: 'yes' } & ResultAnswer> {

@@ -16,6 +16,7 @@ import { Alarm } from '../storage/alarm.ts'
 import { migrate } from '../storage/migrate.ts'
 import { objectStore } from '../storage/object-store.ts'
 import { first } from '../storage/store.ts'
+import { takeBatch } from './batch.ts'
 import { busySlots } from './busy.ts'
 import { cancelAnswered } from './cancel.ts'
 import { commit, type LedgerContext, type LedgerEffect } from './context.ts'
@@ -152,7 +153,12 @@ export class LedgerObject extends DurableObject<Env> {
 
   /** Many jobs in one transaction; an answer for each, in order. */
   async submitBatch(batch: Submission[]): Promise<Submitted[]> {
-    const submitted = this.#submitAll(batch)
+    const submitted = await takeBatch(
+      this.#context,
+      batch,
+      (items) => this.#submitAll(items),
+      (id) => this.#jobs.recall(id),
+    )
     await fault(this.env, 'ledger.submitted')
     return submitted
   }
@@ -195,6 +201,10 @@ export class LedgerObject extends DurableObject<Env> {
 
   written(writer: JobId): ReturnType<JobDesk['result']> {
     return this.#jobs.written(writer)
+  }
+
+  isReadable(writer: JobId): Promise<boolean> {
+    return this.#jobs.isReadable(writer)
   }
 
   /** Slots that this tenant's running jobs take, by node. */

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest'
+import { cancel } from './cancel.ts'
 import { commit } from './context.ts'
 import { complete } from './finish.ts'
 import { completion, HOLDER, OTHER, request, submission, testLedger } from './fixture.ts'
@@ -54,4 +55,23 @@ it('takes no pack of a deleted result', () => {
   commit(context, (inner) => remove(inner, row))
   expect(mayPack(context, HOLDER, job, attempt)).toBe(false)
   expect(recordPack(context, HOLDER, job, attempt, PACK)).toBe(false)
+})
+
+it('takes the pack of an execution whose submitter has left and deleted it, for those that joined it', () => {
+  const { context } = testLedger()
+  const [leader] = [0, 1].map(() => {
+    const taken = commit(context, (inner) => submit(inner, submission({ sameness: 'same' }), 0))
+    if (!taken.ok) throw new Error(taken.detail)
+    return taken.job.id
+  })
+  const [lease] = commit(context, (inner) => offer(inner, request(HOLDER, 1))).offers
+  const row = findJob(context, leader ?? '')
+  if (!lease || !row) throw new Error('nothing was offered')
+  const { job, attempt } = lease
+  commit(context, (inner) => accept(inner, HOLDER, [{ job, attempt, start: true }]))
+  commit(context, (inner) => cancel(inner, row, 'enough'))
+  commit(context, (inner) => remove(inner, row))
+  expect(recordPack(context, HOLDER, job, attempt, PACK)).toBe(false)
+  commit(context, (inner) => complete(inner, HOLDER, [completion(job, attempt)]))
+  expect(recordPack(context, HOLDER, job, attempt, PACK)).toBe(true)
 })

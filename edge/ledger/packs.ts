@@ -1,18 +1,20 @@
 import { first } from '../storage/store.ts'
 import type { LedgerContext } from './context.ts'
-import { addEvent, findJob } from './jobs.ts'
+import { addEvent, findJob, isHolder } from './jobs.ts'
 import type { Holder } from './leases.ts'
 import { PACK_SECONDS } from './limits.ts'
+import { findResult } from './read.ts'
+import { isUnwanted } from './remove.ts'
 
 export interface PackRecord {
   bytes: number
   sha256: string
 }
 
-/** The attempt that won, speaking for itself, of a result that is still there. */
+/** The attempt that won, speaking for itself, of a result that somebody may still read: its job may be cancelled or deleted. */
 const isWinner = (context: LedgerContext, holder: Pick<Holder, 'session'>, job: string, attempt: number): boolean => {
   const row = findJob(context, job)
-  return row?.state === 'succeeded' && row.attempt === attempt && row.session === holder.session && row.deleted_at === null
+  return isHolder(row, attempt, holder.session) && findResult(context, job) !== undefined && !isUnwanted(context, row)
 }
 
 const packOf = ({ store }: LedgerContext, job: string): PackRecord | null => {

@@ -1,6 +1,6 @@
 import { JobId } from '../contract/ids.ts'
 import { clearTimer, setTimer } from '../storage/timers.ts'
-import { pointers, writerOf } from './coalesce.ts'
+import { isPointedTo, writerOf } from './coalesce.ts'
 import type { LedgerContext } from './context.ts'
 import { findJob, type JobRow, updateJob } from './jobs.ts'
 import { enqueuePublication } from './publication.ts'
@@ -15,7 +15,7 @@ export const remove = (context: LedgerContext, row: JobRow): void => {
   purge(context, row.id)
   const writer = row.state === 'succeeded' ? findJob(context, writerOf(row)) : row
   if (!writer) return
-  if (pointers(context, writer.id).length > 0) {
+  if (isPointedTo(context, writer.id)) {
     retain(context, row)
     return
   }
@@ -33,5 +33,4 @@ const purge = (context: LedgerContext, id: string): void => {
 
 /** No job points to what this one wrote, and it is deleted, was cancelled, or has outlived its time: its objects may go. */
 export const isUnwanted = (context: LedgerContext, writer: JobRow): boolean =>
-  writer.publication === 'expired' ||
-  ((writer.deleted_at !== null || writer.state === 'cancelled') && pointers(context, writer.id).length === 0)
+  writer.publication === 'expired' || ((writer.deleted_at !== null || writer.state === 'cancelled') && !isPointedTo(context, writer.id))
