@@ -112,6 +112,30 @@ describe('identical jobs', () => {
     expect(row(bench, take(bench))).toMatchObject({ state: 'joined', coalesced_with: leader })
   })
 
+  test('share no execution that may not run as long as they may', () => {
+    const bench = testLedger()
+    const leader = take(bench, { max_runtime_seconds: 60 })
+    expect(row(bench, take(bench)).state).toBe('waiting')
+    expect(row(bench, take(bench, { max_runtime_seconds: 60 }))).toMatchObject({ state: 'joined', coalesced_with: leader })
+  })
+
+  test('go on with the tries that they have left, when the one that ran for them was lost once too often', () => {
+    const bench = testLedger()
+    const [leader, same, more, most] = [1, 1, 2, 3].map((max_tries) => take(bench, { max_tries })) as [JobId, JobId, JobId, JobId]
+    const lost = (): void => {
+      const failure = { code: 'node_lost', message: 'gone', class: 'lost' as const }
+      const lease = run(bench)
+      commit(bench.context, (context) => fail(context, HOLDER, [{ ...lease, failure }]))
+    }
+    lost()
+    expect(states(bench, leader, same, more, most)).toEqual(['failed', 'failed', 'waiting', 'joined'])
+    expect(row(bench, more).tries).toBe(1)
+    lost()
+    expect(states(bench, more, most)).toEqual(['failed', 'waiting'])
+    lost()
+    expect(row(bench, most)).toMatchObject({ state: 'failed', tries: 3, error_code: 'node_lost' })
+  })
+
   test('are bounded: the next one leads another execution', () => {
     const bench = testLedger()
     const leader = take(bench)

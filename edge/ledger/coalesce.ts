@@ -5,6 +5,7 @@ import type { LedgerContext } from './context.ts'
 import { adopt, findJob, type JobRow, move, updateJob } from './jobs.ts'
 import { laneReady } from './lanes.ts'
 import { FOLLOWERS_PER_TURN, MAX_FOLLOWERS } from './limits.ts'
+import { mayRetry } from './retries.ts'
 import { isEnded } from './states.ts'
 
 /**
@@ -23,6 +24,7 @@ export interface Wish {
   sameness?: string | null | undefined
   reuse_seconds?: number | null | undefined
   eta?: number | null | undefined
+  max_runtime_seconds?: number | null | undefined
 }
 
 /** What a new job's row says besides because of jobs like it: nothing, that it joins one, or that it has its result already. */
@@ -33,7 +35,7 @@ export const shareOf = (context: LedgerContext, wish: Wish): Partial<JobRow> => 
   const now = context.now()
   const found = wish.reuse_seconds == null ? undefined : finished(context, sameness, now - wish.reuse_seconds * 1000)
   if (found) return { sameness, ...resultOfOther(found), state: 'succeeded', reused_from: found.id, finished_at: now }
-  const leader = liveLeader(context, sameness)
+  const leader = liveLeader(context, sameness, wish.max_runtime_seconds ?? null)
   if (leader === undefined || followers(context, leader) >= MAX_FOLLOWERS) return { sameness }
   leadersOf(context).add(leader)
   return { sameness, state: 'joined', coalesced_with: leader }
@@ -56,13 +58,15 @@ const finished = (context: LedgerContext, sameness: string, since: number): JobR
     since,
   )
 
-const liveLeader = (context: LedgerContext, sameness: string): string | undefined =>
+/** Nobody is to fail by the `max_runtime` of another, nor to run longer than it may: both must have the same. */
+const liveLeader = (context: LedgerContext, sameness: string, max_runtime_seconds: number | null): string | undefined =>
   first<{ id: string }>(
     context.store,
     `SELECT id FROM jobs INDEXED BY jobs_live_same WHERE sameness = ? AND finished_at IS NULL AND coalesced_with IS NULL
-       AND cancel_at IS NULL AND (state IN ('waiting', 'offered', 'leased', 'running') OR state = 'scheduled' AND tries > 0)
+       AND max_runtime_seconds IS ? AND cancel_at IS NULL AND (state IN ('waiting', 'offered', 'leased', 'running') OR state = 'scheduled' AND tries > 0)
      ORDER BY id LIMIT 1`,
     sameness,
+    max_runtime_seconds,
   )?.id
 
 const joined = (context: LedgerContext, leader: string, limit: number): JobRow[] =>
@@ -111,7 +115,9 @@ export const settleFollowers = (context: LedgerContext, id: string): void => {
       move(context, row, 'share', resultOfOther(leader), { publication: 'pending', ...(leader.rows === null ? {} : { rows: leader.rows }) })
   } else if (leader.state === 'failed' && leader.error_code !== 'expired') {
     const error = { code: leader.error_code ?? 'failed', message: leader.error_message ?? '' }
-    for (const row of rows)
+    // Out of tries is the leader: another may have been given more of them, and goes on where it ended.
+    const more = isLost(leader) ? rows.filter((row) => mayRetry(leader.tries, row.max_tries)) : []
+    for (const row of rows.filter((one) => !more.includes(one)))
       move(
         context,
         row,
@@ -119,6 +125,10 @@ export const settleFollowers = (context: LedgerContext, id: string): void => {
         { error_code: error.code, error_message: error.message, error_class: leader.error_class },
         { error, reason: `job ${id}, which ran for this one too, failed` },
       )
+    if (more.length > 0) {
+      promote(context, id, more, leader.tries)
+      return
+    }
   } else {
     promote(context, id, rows)
     return
@@ -129,10 +139,13 @@ export const settleFollowers = (context: LedgerContext, id: string): void => {
 /** Whether others have joined this job. */
 export const leads = (context: LedgerContext, id: string): boolean => leadersOf(context).has(id)
 
-/** The oldest takes the leader's place and waits for a slot; the others join it. */
-const promote = (context: LedgerContext, leader: string, [next]: JobRow[]): void => {
+/** Its node, connection or engine was lost or overloaded once too often. */
+const isLost = ({ error_class }: JobRow): boolean => error_class === 'lost' || error_class === 'overloaded'
+
+/** The oldest takes the leader's place and waits for a slot; the others join it. `tries`: so many have been lost already. */
+const promote = (context: LedgerContext, leader: string, [next]: JobRow[], tries = 0): void => {
   if (!next) return
-  if (move(context, next, 'release', { coalesced_with: null }) !== 'moved') return
+  if (move(context, next, 'release', { coalesced_with: null, tries }) !== 'moved') return
   // Also in memory, where rows are not read again.
   context.store.run(`UPDATE jobs SET coalesced_with = ? WHERE coalesced_with = ? AND state = 'joined'`, next.id, leader)
   for (const row of context.memory.jobs.values()) if (row.coalesced_with === leader && row.state === 'joined') row.coalesced_with = next.id

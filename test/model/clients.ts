@@ -120,6 +120,7 @@ const came = (scene: Scene, id: string, ask: Ask, wanted: Submission, again = fa
     due: later ? eta : null,
     expires: wanted.ttl_seconds == null ? null : (later ? eta : now) + wanted.ttl_seconds * 1_000,
     expired: false,
+    spent: false,
     alias: wanted.alias,
     deleted: false,
     retried: false,

@@ -29,6 +29,8 @@ export interface ModelJob {
   due: number | null
   expires: number | null
   expired: boolean
+  /** Its last try was lost. */
+  spent: boolean
   alias: string | null
   deleted: boolean
   retried: boolean
@@ -88,6 +90,7 @@ export class Model {
       due: row.due_at,
       expires: row.expires_at,
       expired: row.error_code === 'expired',
+      spent: row.state === 'failed' && (row.error_class === 'lost' || row.error_class === 'overloaded'),
       alias: row.alias,
       deleted: row.deleted_at !== null,
       retried: row.retried_as !== null,
@@ -223,6 +226,7 @@ export class Model {
     else if (job.tries >= job.most) {
       this.ends(job, 'failed', now)
       job.session = null
+      job.spent = true
     } else {
       job.state = 'scheduled'
       job.session = null
@@ -303,14 +307,21 @@ export class Model {
   settle(now: number): void {
     for (const leader of this.all()) {
       if (!isOver(leader.state)) continue
+      // Whoever has more tries than the one whose last was lost goes on with them.
+      if (leader.spent) for (const job of this.followers(leader.id)) if (leader.tries >= job.most) this.ends(job, 'failed', now)
       const [next, ...others] = this.followers(leader.id)
       if (!next) continue
       const end =
-        leader.state === 'succeeded' || leader.wrote ? 'succeeded' : leader.state === 'failed' && !leader.expired ? 'failed' : null
+        leader.state === 'succeeded' || leader.wrote
+          ? 'succeeded'
+          : leader.state === 'failed' && !leader.expired && !leader.spent
+            ? 'failed'
+            : null
       if (end) for (const job of [next, ...others]) this.ends(job, end, now)
       else {
         this.waits(next)
         next.leader = null
+        next.tries = leader.spent ? leader.tries : 0
         for (const job of others) job.leader = next.id
       }
     }

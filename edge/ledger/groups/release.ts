@@ -42,7 +42,7 @@ export const release = (context: LedgerContext, group: LoadedGroup, step: GroupS
   const change: Partial<JobRow> = references.length > 0 ? { args: JSON.stringify(filled.args) } : {}
   // It begins to wait now: that is what its time to live is about.
   if (run?.ttl_seconds != null) change.expires_at = context.now() + run.ttl_seconds * 1000
-  const { state, finished_at: _ended, ...shared } = shareOf(context, { sameness, reuse_seconds: run?.reuse_seconds })
+  const { state, finished_at: _ended, ...shared } = shareOf(context, { ...job, sameness, reuse_seconds: run?.reuse_seconds, eta: null })
   if (state === 'succeeded') {
     const { publication, rows } = shared
     move(
