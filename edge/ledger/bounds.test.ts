@@ -138,6 +138,18 @@ it('counts the jobs that have not ended, in whatever state, without looking at t
   expect(plan.filter((line) => line.includes('jobs') && !line.includes('INDEX'))).toEqual([])
 })
 
+it('counts no job whose submitter has left it, though a node runs it on for another: its end was told', () => {
+  const bench = testLedger()
+  const [leader] = [take(bench, { sameness: 'same' }), take(bench, { sameness: 'same' })]
+  const [offered] = commit(bench.context, (context) => offer(context, request(HOLDER, 1))).offers
+  commit(bench.context, (context) => accept(context, HOLDER, [{ job: leader, attempt: offered?.attempt ?? 0, start: true }]))
+  const row = findJob(bench.context, leader)
+  if (!row) throw new Error('no such job')
+  commit(bench.context, (context) => cancel(context, row, 'not needed'))
+  expect(row.state).toBe('carrying')
+  expect(countLive(bench.context)).toBe(1)
+})
+
 it('asks a node that owes an answer to a cancel once more, when the job ends without it', () => {
   const bench = testLedger()
   const job = take(bench)

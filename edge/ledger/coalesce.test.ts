@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { JobId } from '../contract/ids.ts'
 import { cancel, cancelAnswered } from './cancel.ts'
-import { pointers, shareOf } from './coalesce.ts'
+import { pointerTo, shareOf } from './coalesce.ts'
 import { commit } from './context.ts'
 import { complete, fail } from './finish.ts'
 import { completion, HOLDER, request, submission, testLedger } from './fixture.ts'
@@ -245,7 +245,7 @@ describe('a result that several jobs point to', () => {
     const [leader, other] = shared(bench)
     commit(bench.context, (context) => remove(context, row(bench, leader)))
     expect(withdrawals(bench)).toEqual([])
-    expect(pointers(bench.context, leader)).toMatchObject([{ id: other }])
+    expect(pointerTo(bench.context, leader)).toBe(other)
     expect(findResult(bench.context, leader)).toBeDefined()
     commit(bench.context, (context) => remove(context, row(bench, other)))
     expect(withdrawals(bench)).toEqual([{ job: leader }])
@@ -280,6 +280,28 @@ describe('a result that several jobs point to', () => {
     fireTimers(bench.context)
     expect([short, long].map((id) => showJob(row(bench, id)).publication)).toEqual(['expired', 'expired'])
     expect(withdrawals(bench)).toEqual([{ job: short }])
+  })
+
+  test('is taken by another without a look at all that point to it', () => {
+    const bench = testLedger()
+    const first = take(bench, { retention_seconds: 60 })
+    finish(bench, run(bench))
+    bench.pass(30_000)
+    const { all } = bench.context.store
+    const asked: string[] = []
+    bench.context.store.all = (query, ...values) => {
+      asked.push(query)
+      return all(query, ...values)
+    }
+    const last = take(bench, { retention_seconds: 60, reuse_seconds: 60 })
+    expect(row(bench, last).reused_from).toBe(first)
+    expect(asked.filter((query) => /(reused_from|coalesced_with) = \?/.test(query))).toEqual([])
+    bench.pass(30_000)
+    fireTimers(bench.context)
+    expect(showJob(row(bench, first)).publication).toBe('pending')
+    bench.pass(30_000)
+    fireTimers(bench.context)
+    expect([first, last].map((id) => showJob(row(bench, id)).publication)).toEqual(['expired', 'expired'])
   })
 
   test('is kept for ever where one of them says nothing of a time', () => {

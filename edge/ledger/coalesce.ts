@@ -158,37 +158,31 @@ const promote = (context: LedgerContext, leader: string, [next]: JobRow[], tries
 export const isAbandoned = (context: LedgerContext, leader: JobRow): boolean =>
   leader.state === 'carrying' && followers(context, leader.id) === 0
 
-interface Pointer {
-  id: string
-  finished_at: number
-  retention_seconds: number | null
-}
+const succeeded = (column: string): string =>
+  `SELECT id, finished_at, retention_seconds FROM jobs WHERE ${column} = ? AND state = 'succeeded' AND deleted_at IS NULL`
 
-/** Jobs, not deleted, that point to the result which `writer` wrote, itself among them. */
-export const pointers = (context: LedgerContext, writer: string): Pointer[] => {
-  const where = (column: string): string =>
-    `SELECT id, finished_at, retention_seconds FROM jobs WHERE ${column} = ? AND state = 'succeeded' AND deleted_at IS NULL`
-  return context.store.all<Pointer>(
-    // Those that have moved to object storage point to it all the same.
-    `${where('id')} UNION ALL ${where('coalesced_with')} UNION ALL ${where('reused_from')}
-     UNION ALL SELECT job AS id, finished_at, retention_seconds FROM away WHERE writer = ?`,
-    writer,
-    writer,
-    writer,
-    writer,
-  )
-}
+/** Jobs, not deleted, that point to the result which one wrote, itself among them; those that have moved to object storage too. */
+const POINTERS = `${['id', 'coalesced_with', 'reused_from'].map(succeeded).join(' UNION ALL ')}
+  UNION ALL SELECT job AS id, finished_at, retention_seconds FROM away WHERE writer = ?`
+const four = (writer: string): string[] => [writer, writer, writer, writer]
+
+/** Any of the jobs that point to a result. They may be very many: the first that is found. */
+export const pointerTo = (context: LedgerContext, writer: string): JobId | undefined =>
+  first<{ id: JobId }>(context.store, `SELECT id FROM (${POINTERS}) LIMIT 1`, ...four(writer))?.id
 
 /** Whether any job, not deleted, points to what this one wrote, or will as soon as it has ended with it. */
-export const isPointedTo = (context: LedgerContext, writer: string): boolean => {
-  const where = (column: string): string => `SELECT 1 FROM jobs WHERE ${column} = ? AND state = 'succeeded' AND deleted_at IS NULL`
-  return [
-    where('id'),
-    where('coalesced_with'),
-    where('reused_from'),
-    'SELECT 1 FROM away WHERE writer = ?',
-    `SELECT 1 FROM jobs INDEXED BY jobs_joined WHERE coalesced_with = ? AND state = 'joined'`,
-  ].some((query) => first(context.store, `${query} LIMIT 1`, writer) !== undefined)
+export const isPointedTo = (context: LedgerContext, writer: string): boolean =>
+  pointerTo(context, writer) !== undefined || followers(context, writer) > 0
+
+/** A result lives as long as the longest job that points to it: ms, null for ever, undefined where none is left. */
+export const keptUntil = (context: LedgerContext, writer: string): number | null | undefined => {
+  const found = first<{ jobs: number; until: number | null; ever: number | null }>(
+    context.store,
+    `SELECT count(*) AS jobs, max(finished_at + retention_seconds * 1000) AS until, max(retention_seconds IS NULL) AS ever FROM (${POINTERS})`,
+    ...four(writer),
+  )
+  if (!found || found.jobs === 0) return undefined
+  return found.ever === 1 ? null : found.until
 }
 
 /** The other jobs that show what becomes of this writer's result. */

@@ -3,7 +3,7 @@ import { jobOf } from '../contract/ids.ts'
 import type { Job } from '../contract/jobs.ts'
 import { ARGS_ARCHIVED, argsOf } from './archive.ts'
 import { type CancelAnswer, cancel } from './cancel.ts'
-import { pointers, writerOf } from './coalesce.ts'
+import { pointerTo, writerOf } from './coalesce.ts'
 import type { LedgerContext } from './context.ts'
 import { awayFrom, recall } from './housekeeping.ts'
 import { findJob, type JobRow, updateJob } from './jobs.ts'
@@ -131,8 +131,7 @@ export class JobDesk {
 
   /** The result that a job wrote, for as long as any job points to it: the writer may be deleted or cancelled. */
   written(writer: JobId): Promise<Missing | ({ found: 'yes' } & ResultAnswer)> {
-    const [pointer] = pointers(this.#deps.context, writer)
-    return this.result(pointer?.id ?? writer)
+    return this.result(pointerTo(this.#deps.context, writer) ?? writer)
   }
 
   /** Whether anybody may still read what this job wrote, or what is derived from it: the writer itself may be deleted. */

@@ -56,7 +56,7 @@ export type Submitted = { ok: true; job: Job; created: boolean } | ({ ok: false;
  * Each part has an index of its own, for this is asked whenever the ledger wakes, and its ended jobs may be millions.
  */
 export const COUNT_LIVE = `SELECT (SELECT count(*) FROM jobs WHERE state = 'waiting')
-  + (SELECT count(*) FROM jobs WHERE state IN ('offered', 'leased', 'running', 'carrying'))
+  + (SELECT count(*) FROM jobs WHERE state IN ('offered', 'leased', 'running', 'carrying') AND state <> 'carrying')
   + (SELECT count(*) FROM jobs WHERE state IN ('blocked', 'joined', 'scheduled')) AS n`
 
 /** The newest job of an alias, deleted ones left out. */
