@@ -96,6 +96,7 @@ it('takes what fits any of the values of each name', () => {
   expect(jobs({ task: [TaskName.parse('other'), TaskName.parse('daily')] })).toEqual([one, two])
   expect(jobs({ queue: [QueueName.parse('night')] })).toEqual([two])
   expect(jobs({ tag: ['b'] })).toEqual([two])
+  expect(jobs({ tag: ['b', 'c'] })).toEqual([two])
   expect(jobs({ tag: ['c'] })).toEqual([])
   expect(jobs({ state: ['waiting'], task: [TaskName.parse('daily')] })).toEqual([one])
   expect(jobs({ state: ['running'] })).toEqual([])
