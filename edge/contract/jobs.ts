@@ -120,7 +120,10 @@ export const SubmitOptions = z.strictObject({
 export const SubmitBody = SubmitOptions.extend({
   alias: Alias.optional(),
   /** RFC 3339, with an offset: not before this instant. */
-  eta: z.iso.datetime({ offset: true, error: 'an instant as in RFC 3339, such as 2026-01-31T06:00:00Z or …+02:00' }).optional(),
+  eta: z.iso
+    .datetime({ offset: true, error: 'an instant as in RFC 3339, such as 2026-01-31T06:00:00Z or …+02:00' })
+    .refine((text) => Date.parse(text) >= 0, 'an instant from 1970 on: one before the year 0 could not be written again')
+    .optional(),
 })
 export type SubmitBody = z.infer<typeof SubmitBody>
 

@@ -59,7 +59,26 @@ export const readBody = async <Schema extends z.ZodType>(
       `The body is not JSON: ${error instanceof Error ? error.message.slice(0, 200) : 'it could not be parsed'}.`,
     )
   }
+  // What is written by a name is dropped by the schemas where it stands among names that a client chooses (steps, arguments):
+  // it would be taken without a word, and less than was sent would run.
+  if (/__proto__|\\u005f/i.test(text)) refuseProto(value)
   return parse(schema, value)
+}
+
+/** Refuses a member named `__proto__`, wherever it stands. */
+const refuseProto = (value: unknown): void => {
+  const left: { value: unknown; path: string }[] = [{ value, path: '' }]
+  for (let one = left.pop(); one; one = left.pop()) {
+    if (typeof one.value !== 'object' || one.value === null) continue
+    for (const [name, inner] of Object.entries(one.value)) {
+      const path = `${one.path}/${name}`
+      if (name === '__proto__')
+        throw new Problem('invalid_body', `The body: ${path}: nothing can have the name "__proto__". Use another one.`, {
+          errors: [{ path, message: 'nothing can have the name "__proto__"' }],
+        })
+      left.push({ value: inner, path })
+    }
+  }
 }
 
 const parse = <Schema extends z.ZodType>(schema: Schema, value: unknown): z.infer<Schema> => {

@@ -1,4 +1,5 @@
-import { describe, expect, it } from 'vitest'
+import { Cron } from 'croner'
+import { describe, expect, it, vi } from 'vitest'
 import { dueTimes, MAX_COUNTED, nextFire } from './cron.ts'
 
 const at = (text: string): number => Date.parse(text)
@@ -145,5 +146,14 @@ describe('times that have passed', () => {
     expect(due.newest.length).toBe(100)
     expect(due.newest.at(-1)).toBe(at(last))
     expect(due.newest[0]).toBe(at(last) - 99 * 60_000)
+  })
+
+  it.each(['* * * * *', '*/7 * * * *', '0 * * * *', '0 0-5 * * mon'])('of years of %j cost little to go through', (cron) => {
+    const next = vi.spyOn(Cron.prototype, 'nextRun')
+    const first = at('2016-01-01T00:00:00Z')
+    expect(dueTimes(cron, 'UTC', first, at('2026-06-02T00:00:30Z'), 100).newest.length).toBe(100)
+    // A thousand are counted, and few looks find where the newest begin: 500 such schedules may be due in one alarm.
+    expect(next.mock.calls.length).toBeLessThan(MAX_COUNTED + 1_000)
+    next.mockRestore()
   })
 })

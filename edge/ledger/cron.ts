@@ -56,8 +56,10 @@ export const dueTimes = (cron: string, tz: string, first: number, now: number, k
   // because two times are a minute apart at least.
   let many = first - 1
   let few = now
-  for (;;) {
-    const from = Math.floor((many + few) / 2)
+  // Most come in even steps: a window before `now` that doubles is there sooner than halving the years between, and each look
+  // costs as many times as it finds.
+  for (let window = 2 * keep * 60_000; ; window *= 2) {
+    const from = Math.max(Math.floor((many + few) / 2), now - window)
     const times = upTo(nextFire(cron, tz, from), 3 * keep)
     if (times.length > 3 * keep) many = from
     else if (times.length < keep) few = from

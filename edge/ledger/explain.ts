@@ -89,7 +89,7 @@ const CODES: Record<string, DeathClass> = {
 /** Why a failed job is dead, from its error's code and, where it was kept, its class. */
 export const explain = (code: string | null, of: string | null): DeadJob['dead'] => {
   const told = DeathClass.safeParse(of)
-  const own = code === null ? undefined : CODES[code]
+  const own = code !== null && Object.hasOwn(CODES, code) ? CODES[code] : undefined
   // What the edge itself decided is more than the class of the last attempt.
   const known: DeathClass = own === 'expired' || own === 'changed' ? own : told.success ? told.data : (own ?? 'internal')
   return { class: known, ...WORDS[known] }

@@ -46,6 +46,9 @@ export interface OfferRequest extends Holder {
   seq?: number | undefined
 }
 
+/** The node's own properties only: a task may be called "constructor". */
+const definitionOf = ({ tasks }: OfferRequest, name: string): NodeTask | undefined => (Object.hasOwn(tasks, name) ? tasks[name] : undefined)
+
 export interface OfferAnswer {
   offers: OfferedJob[]
   /** Set when no job waits in the lane any more: the announcement that the pool may forget. */
@@ -88,7 +91,7 @@ export const offer = (context: LedgerContext, request: OfferRequest): OfferAnswe
       node: request.node,
       session: request.session,
       offer_by: acceptBy,
-      task_hash: request.tasks[row.task]?.hash ?? null,
+      task_hash: definitionOf(request, row.task)?.hash ?? null,
     }
     if (move(context, row, 'offer', change) !== 'moved') continue
     offers.push({
@@ -152,7 +155,7 @@ const nextWaiting = (context: LedgerContext, request: OfferRequest, want: number
       limit,
     )
   const judge = (row: WaitingRow): ReturnType<typeof bind> => {
-    const task = request.tasks[row.task]
+    const task = definitionOf(request, row.task)
     return task ? bind(row, task) : 'stale'
   }
   let seen = waiting(want + 1)

@@ -43,6 +43,8 @@ export const MAX_SLICES_PER_RESULT = 1_000
 export const MAX_PAGE = 500
 /** Jobs of one list or offer have at most this many characters of arguments together: an RPC message ends at 32 MiB (platform limit). */
 export const MAX_ARGS_BYTES = 4 * 1024 * 1024
+/** Arguments of one job as JSON, UTF-8: a body has no more, but a batch and the values of parents could; a row ends at 2 MB (platform limit). */
+export const MAX_JOB_ARGS_BYTES = 1024 * 1024
 /** Jobs offered to one node at once, whatever it wants. */
 export const MAX_OFFERS = 500
 /** An upload of a pack may be asked for this long after completion. */

@@ -5,6 +5,7 @@ import type { SubmitBody } from '../contract/jobs.ts'
 import type { Fault } from '../contract/problems.ts'
 import type { CataloguedTask } from '../directory/catalogue.ts'
 import type { Person } from '../identity/identity.ts'
+import { oversize } from './args-size.ts'
 import { samenessOf, signatureOf } from './binding.ts'
 import { triesOf } from './retries.ts'
 import type { Submission } from './submit.ts'
@@ -25,6 +26,8 @@ export const prepareSubmission = (
 ): Prepared => {
   const bound = bindArguments(task, body.args)
   if (!bound.ok) return { ok: false, code: 'invalid_arguments', detail: bound.detail }
+  const tooLarge = oversize(bound.args)
+  if (tooLarge !== null) return { ok: false, code: 'invalid_arguments', detail: tooLarge }
   if (body.db !== undefined && !task.db.includes(body.db) && !(task.db.length === 0 && body.db === 'duckdb'))
     return {
       ok: false,

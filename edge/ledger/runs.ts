@@ -50,7 +50,7 @@ export const fireSchedule = (context: LedgerContext, id: string, tools: RunTools
   }
   const now = context.now()
   const { said, run, rights } = keptOf(row)
-  const due = dueTimes(said.cron, said.tz, row.next_at, now, MAX_MISSED_RUNS)
+  const due = dueTimes(said.cron, said.tz, row.next_at, now, said.missed === 'all' ? MAX_MISSED_RUNS : 1)
   const newest = due.newest.at(-1)
   if (newest === undefined) {
     arm(context, id, row.next_at)

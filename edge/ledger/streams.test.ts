@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import type { StreamFilter } from '../contract/events.ts'
-import type { JobId } from '../contract/ids.ts'
+import { type JobId, QueueName } from '../contract/ids.ts'
 import { commit } from './context.ts'
-import { submission, testLedger } from './fixture.ts'
+import { QUEUE, submission, testLedger } from './fixture.ts'
 import { addEvent, findJob } from './jobs.ts'
 import { MAX_WATCHERS, STREAM_SCAN_ROWS } from './limits.ts'
 import { Streams } from './streams.ts'
@@ -71,8 +71,8 @@ const bench = () => {
     asleep: () => {
       streams = make()
     },
-    take: (): JobId => {
-      const answer = commit(ledger.context, (context) => submit(context, submission(), 0))
+    take: (queue = QUEUE): JobId => {
+      const answer = commit(ledger.context, (context) => submit(context, submission({ queue }), 0))
       if (!answer.ok) throw new Error(answer.detail)
       tell()
       return answer.job.id
@@ -174,4 +174,16 @@ it('wakes who waits for an event of a job, and of the tenant by its filter', asy
   expect(await ofJob).toMatchObject({ found: 'yes', items: [{ seq: 2 }], next: 2 })
   expect(await ofTenant).toMatchObject({ found: 'yes', items: [{ seq: 2, n: 2, task: 'daily' }], next: 2 })
   expect(await never).toMatchObject({ found: 'yes', items: [], next: 2 })
+})
+
+it('lets others have their turn while it looks through events that nobody wants', async () => {
+  const one = bench()
+  one.add(one.take(), 2 * STREAM_SCAN_ROWS)
+  one.take(QueueName.parse('late'))
+  const turns: string[] = []
+  const polled = one.follow({ of: 'tenant', filter: { ...everything, queue: [QueueName.parse('late')] }, after: 0, wait_ms: 5_000 })
+  const told = polled.then((answer) => turns.push(answer.found === 'yes' ? `${answer.items.length} event` : answer.found))
+  setTimeout(() => turns.push('another'), 0)
+  await told
+  expect(turns).toEqual(['another', '1 event'])
 })

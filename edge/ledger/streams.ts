@@ -94,7 +94,11 @@ export class Streams {
       after = answer.next
       const left = until - Date.now()
       if (left <= 0) return answer
-      if (answer.more) continue
+      if (answer.more) {
+        // A million events that nobody wants are a thousand pages: others have their turn in between.
+        await new Promise((resolve) => setTimeout(resolve, 0))
+        continue
+      }
       if (this.waiters.full) return { found: 'full' }
       await this.waiters.until(wanted.of === 'tenant' ? `${TENANT} events` : `${wanted.id} events`, left)
     }

@@ -273,6 +273,24 @@ describe('an approval', () => {
     }
   })
 
+  it.each([
+    [
+      { deadline: 50, default: 'approve' },
+      { ok: { state: 'succeeded', approval: { decided_by: null } }, b: { state: 'waiting' } },
+    ],
+    [
+      { deadline: 90, default: 'approve' },
+      { ok: { state: 'cancelled', error: { code: 'group_deadline' } }, b: { state: 'cancelled' } },
+    ],
+  ])('that comes after the time for it, and before the timer, counts for nothing: %j', (approval, steps) => {
+    const bench = testLedger()
+    const group = take(bench, { ...body(approval), deadline: 60 })
+    succeed(bench, begin(bench).get('a'))
+    bench.pass(70_000)
+    expect(codeOf(ask(bench, group, word('reject')))).toBe('not_awaiting_approval')
+    expect(show(bench, group).steps).toMatchObject(steps)
+  })
+
   it('whose time and whose group’s end come at once is not decided after the end', () => {
     const bench = testLedger()
     const group = take(bench, { steps: { ok: { approval: { deadline: 90, default: 'approve' } }, a: { task: 'daily' } }, deadline: 60 })

@@ -30,6 +30,14 @@ export const decideStep = (context: LedgerContext, group: GroupRow, name: string
   if (!approval) return refused('not_awaiting_approval', `The step "${name}" runs a task: nobody decides it.`)
   if (approval.by && !approval.by.includes(subject))
     return refused('not_an_approver', `The step "${name}" is decided by ${approval.by.join(', ')}, not by "${subject}".`)
+  // Its time is over, or the group's: whoever comes before the timer comes too late all the same. What was due first counts.
+  const ends = step.row.deadline_at ?? Number.POSITIVE_INFINITY
+  const groupEnds = group.deadline_at ?? Number.POSITIVE_INFINITY
+  if (step.row.state === 'approval' && Math.min(ends, groupEnds) <= context.now()) {
+    if (ends <= groupEnds) approvalDue(context, stepRef(group.id, name))
+    else groupDue(context, group.id)
+    return refused('not_awaiting_approval', `The time to decide the step "${name}" is over. GET /v1/groups/${group.id} tells what counts.`)
+  }
   if (step.row.state !== 'approval') {
     if (step.row.decided_by === subject && step.row.outcome === (decision === 'approve' ? 'ok' : 'bad')) return { ok: true }
     return refused(

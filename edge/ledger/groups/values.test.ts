@@ -28,6 +28,14 @@ it('a value of the first row takes its place among the arguments', () => {
   expect(filled('n', 'text', { ...ROW, row: [7, null, null, null] })).toEqual({ ok: true, args: ['7', 'kept'] })
 })
 
+it('values that together are more than a job may have are refused, however small each is', () => {
+  const row = { ...ROW, row: ['é'.repeat(30_000), null, null, null] }
+  const references = (count: number): Reference[] => Array.from({ length: count }, (_, index) => reference('n', 'text', index))
+  const fill = (count: number) => fillIn(Array<null>(count).fill(null), references(count), () => carry('a', row, ['n']))
+  expect(code(fill(17))).toMatch(/^ok/)
+  expect(code(fill(18))).toBe('argument_too_large')
+})
+
 it('what is not to be had has a code of its own', () => {
   expect(code(filled('none', 'text'))).toBe('argument_null')
   expect(code(filled('n', 'int', { ...ROW, rows: 0, row: null }))).toBe('argument_no_row')

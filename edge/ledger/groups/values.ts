@@ -2,6 +2,7 @@ import { expectedOf } from '../../contract/arguments.ts'
 import type { Column, WireValue } from '../../contract/columns.ts'
 import type { JobError } from '../../contract/jobs.ts'
 import { Argument, type ParamType } from '../../contract/tasks.ts'
+import { oversize } from '../args-size.ts'
 import type { Reference } from './plan.ts'
 
 /** A value of a first row, or why there is none. Kept with the parent's step until its children have ended. */
@@ -85,5 +86,7 @@ export const fillIn = (args: readonly Argument[], references: readonly Reference
       }
     filled[index] = argument
   }
-  return { ok: true, args: filled }
+  // One value may be taken many times: what each of them may have is no bound of all.
+  const tooLarge = references.length > 0 ? oversize(filled) : null
+  return tooLarge === null ? { ok: true, args: filled } : { ok: false, error: { code: 'argument_too_large', message: tooLarge } }
 }
