@@ -26,7 +26,7 @@ const firstOf = <T>(all: Iterable<T>, before: (a: T, b: T) => boolean): T | unde
 
 const emptiest = (nodes: readonly PoolNode[], lane: Lane, now: number, room: Room): PoolNode | undefined => {
   let best: PoolNode | undefined
-  for (const node of nodes) if (node.free > (best?.free ?? 0) && serves(node, lane, now) && room(node, lane) > 0) best = node
+  for (const node of nodes) if (node.free > (best?.free ?? 0) && serves(node, lane, now) && room.of(node, lane) > 0) best = node
   return best
 }
 
@@ -65,7 +65,8 @@ export const choose = (memory: PoolMemory, now: number): Given[] => {
       if (lanes.size === 0) open.delete(tenant)
       continue
     }
-    const part = give(memory, node, lane, open.size === 1 && lanes.size === 1 ? room(node, lane) : 1)
+    const part = give(memory, node, lane, open.size === 1 && lanes.size === 1 ? room.of(node, lane) : 1)
+    room.gave(node)
     const key = `${node.node} ${tenant.id} ${lane.queue}`
     const known = given.get(key)
     if (known) known.count += part.count

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import { QueueName } from '../contract/ids.ts'
 import { nodeStore } from '../storage/node-store.ts'
 import { ACME, BOB, nodeNamed, QUEUE, TestPool } from './fixture.ts'
-import { FORGET_MS, fireTimers, held } from './pool.ts'
+import { FORGET_MS, fireTimers, held, match } from './pool.ts'
 
 const QUICK = QueueName.parse('quick')
 const SLOW = QueueName.parse('slow')
@@ -166,4 +166,49 @@ test('slots of a lane that found no job are not held against the lane either', (
   pool.report(1, 0, { unused: [{ tenant: ACME, queue: QUEUE, count: 5 }] })
   pool.report(1, 4)
   expect(pool.dispatches().map(({ queue, count }) => [queue, count])).toEqual([[QUEUE, 4]])
+})
+
+test('a thousand lanes with a reserve cost a report little, whoever has set them', () => {
+  const nodes = 20
+  for (let n = 1; n <= nodes; n++) pool.enter(n, 0)
+  for (let n = 0; n < 1_000; n++) pool.announce(ACME, 1, QueueName.parse(`q${n}`), { reserve: 5 }, 0)
+  pool.announce(BOB, 1, QUEUE)
+  const idle = new Map<object, number>()
+  // What is looked at for the needs of others: it must not grow with lanes times nodes times slots.
+  let looks = 0
+  for (const node of pool.context.memory.nodes.values()) {
+    idle.set(node, 4)
+    Object.defineProperty(node, 'idle', {
+      get: () => {
+        looks += 1
+        return idle.get(node)
+      },
+      set: (count: number) => void idle.set(node, count),
+    })
+    node.free = 4
+  }
+  match(pool.context)
+  expect(pool.dispatches().some(({ tenant }) => tenant === BOB)).toBe(true)
+  expect(looks).toBeLessThan(10_000)
+})
+
+test.each([
+  // One slot of either node would do for each lane, but not for both.
+  { first: 2, second: 1, quick: 2, rare: 1 },
+  // All slots together would do, but not those of the only node that serves the rare lane.
+  { first: 1, second: 4, quick: 1, rare: 1 },
+])('a node gives nothing that lanes with other nodes need of it: %j', ({ first, second, quick, rare }) => {
+  const RARE = QueueName.parse('rare')
+  pool.enter(1, 0)
+  pool.enter(2, 0, [QUICK])
+  pool.announce(ACME, 1, QUICK, { reserve: quick }, 0)
+  pool.announce(ACME, 1, RARE, { reserve: rare }, 0)
+  pool.report(2, 0, { drained: [{ tenant: ACME, queue: QUICK, seq: 1 }] })
+  pool.report(1, 0, { drained: [{ tenant: ACME, queue: RARE, seq: 1 }] })
+  pool.report(2, second)
+  pool.announce(ACME, 1, SLOW)
+  pool.report(1, first)
+  expect(slots(SLOW)).toBe(0)
+  pool.report(1, first + 1)
+  expect(slots(SLOW)).toBe(1)
 })
