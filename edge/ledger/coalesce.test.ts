@@ -319,6 +319,71 @@ describe('a result that several jobs point to', () => {
   })
 })
 
+test('of several results the newest one is taken', () => {
+  const bench = testLedger()
+  take(bench)
+  finish(bench, run(bench))
+  bench.pass(1_000)
+  const newest = take(bench)
+  finish(bench, run(bench))
+  bench.pass(1_000)
+  expect(row(bench, take(bench, { reuse_seconds: 60 })).reused_from).toBe(newest)
+})
+
+describe('an execution that nobody wants any more', () => {
+  /** The leader has cancelled while a node runs it for another. */
+  const left = (bench: Bench, change: Partial<Submission> = {}) => {
+    const leader = take(bench)
+    const other = take(bench, change)
+    const lease = run(bench)
+    stop(bench, leader)
+    return { leader, other, lease }
+  }
+
+  test('leaves no result when its completion overtakes the request to stop', () => {
+    const bench = testLedger()
+    const { leader, other, lease } = left(bench)
+    stop(bench, other)
+    expect(finish(bench, lease)).toEqual(['cancelled'])
+    expect(row(bench, leader)).toMatchObject({ state: 'cancelled', publication: 'none' })
+    expect(findResult(bench.context, leader)).toBeUndefined()
+    expect(row(bench, other)).toMatchObject({ state: 'cancelled', cancel_outcome: 'confirmed' })
+  })
+
+  test('is told to stop also when the last one has expired', () => {
+    const bench = testLedger()
+    const { leader, other, lease } = left(bench, { ttl_seconds: 5 })
+    bench.take()
+    bench.pass(5_000)
+    fireTimers(bench.context)
+    expect(states(bench, leader, other)).toEqual(['carrying', 'failed'])
+    expect(bench.take().filter(({ kind }) => kind === 'cancel')).toMatchObject([{ lease }])
+  })
+
+  test.each(['lost', 'sql', 'given back'] as const)('says what became of its query when the attempt ends by itself (%s)', (how) => {
+    const bench = testLedger()
+    const { leader, other, lease } = left(bench)
+    stop(bench, other)
+    commit(bench.context, (context) => {
+      if (how === 'given back') handBack(context, HOLDER, [{ ...lease, reason: 'drain' }])
+      else fail(context, HOLDER, [{ ...lease, failure: { code: 'x', message: 'broken', class: how } }])
+    })
+    const outcome = how === 'lost' ? 'not_confirmed' : 'confirmed'
+    for (const id of [leader, other]) expect(row(bench, id)).toMatchObject({ state: 'cancelled', cancel_outcome: outcome })
+  })
+})
+
+test('of several results the newest one is taken', () => {
+  const bench = testLedger()
+  take(bench)
+  finish(bench, run(bench))
+  bench.pass(1_000)
+  const newest = take(bench)
+  finish(bench, run(bench))
+  bench.pass(1_000)
+  expect(row(bench, take(bench, { reuse_seconds: 60 })).reused_from).toBe(newest)
+})
+
 describe('an execution that nobody wants any more', () => {
   /** The leader has cancelled while a node runs it for another. */
   const left = (bench: Bench, change: Partial<Submission> = {}) => {

@@ -43,6 +43,8 @@ export class RawClient {
   /** `headers` are whole lines, each with its line end. */
   ask(method: string, path: string, headers = '', body = ''): Promise<RawAnswer> {
     if (this.#waiting) throw new Error('one request at a time')
+    // The edge closes connections that are idle for some seconds.
+    if (this.#socket.destroyed || this.#socket.readableEnded) return Promise.reject(new Error('the connection is closed'))
     const length =
       method === 'POST' || method === 'PUT' ? `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n` : ''
     this.#socket.write(`${method} ${path} HTTP/1.1\r\n${this.#head}${headers}${length}\r\n${body}`)

@@ -143,16 +143,18 @@ const measureReaders = async (system: System): Promise<Figure[]> => {
   const client = await RawClient.open(system.origin, token)
   await setQueue(client, 'held', true)
   const job = parsed(Submitted, await client.ask('POST', '/v1/tasks/one_payment/jobs', '', body('held')))
+  client.close()
   const before = residentMegabytes(system.workerdPid())
   const from = performance.now()
   const readers: Awaited<ReturnType<typeof openReader>>[] = []
   for (let open = 0; open < READERS; open += 50)
     readers.push(...(await Promise.all(Array.from({ length: 50 }, () => openReader(system.origin, token, job.id)))))
   const opened = performance.now() - from
+  const again = await RawClient.open(system.origin, token)
   const after = residentMegabytes(system.workerdPid())
   const told = performance.now()
   const late = AbortSignal.timeout(READERS_LIMIT_MS)
-  const answer = await client.ask('POST', `/v1/jobs/${job.id}/cancel`)
+  const answer = await again.ask('POST', `/v1/jobs/${job.id}/cancel`)
   if (answer.status >= 300) throw new Error(`cancel: ${answer.status}`)
   await Promise.race([
     Promise.all(readers.map(({ ended }) => ended)),
@@ -162,7 +164,7 @@ const measureReaders = async (system: System): Promise<Figure[]> => {
   ])
   const heard = performance.now() - told
   for (const { close } of readers) close()
-  client.close()
+  again.close()
   return [
     {
       what: `${count(READERS)} readers of one job's events: all opened`,
@@ -177,29 +179,34 @@ const measureReaders = async (system: System): Promise<Figure[]> => {
 
 /** A tenant with one job at a time beside one that has ten thousand waiting. */
 const measureFairness = async (system: System): Promise<{ figures: Figure[]; cpu: number }> => {
-  const [small, big] = await Promise.all(['small', 'big'].map(async (name) => RawClient.open(system.origin, await system.token(name))))
-  if (!small || !big) throw new Error('no client')
+  const openSmall = async (): Promise<RawClient> => RawClient.open(system.origin, await system.token('small'))
+  const openBig = async (): Promise<RawClient> => RawClient.open(system.origin, await system.token('big'))
   const waits = async (): Promise<number[]> => {
+    const small = await openSmall()
     const { taken } = await over([small], SMALL, async (client) => {
       const job = parsed(Submitted, await client.ask('POST', '/v1/tasks/one_payment/jobs', 'Prefer: wait=30\r\n', body('own')))
       if (job.state !== 'succeeded') throw new Error(`a job is ${job.state} after 30 s`)
     })
+    small.close()
     return taken
   }
   await waits()
   const before = cpuMs(system.workerdPid())
   const alone = await waits()
   const cpu = (cpuMs(system.workerdPid()) - before) / SMALL
+  let big = await openBig()
   await setQueue(big, 'many', true)
   for (let stored = 0; stored < WAITING; stored += BATCH)
     parsed(Taken, await big.ask('POST', '/v1/jobs/batch', '', `{"jobs":[${Array.from({ length: BATCH }, () => one('many')).join()}]}`))
   await setQueue(big, 'many', false)
+  big.close()
   const from = performance.now()
   const beside = await waits()
   const seconds = (performance.now() - from) / 1_000
+  big = await openBig()
   await setQueue(big, 'many', true)
   const { waiting } = parsed(z.object({ waiting: z.number() }), await big.ask('GET', '/v1/queues/many'))
-  closeAll([small, big])
+  big.close()
   const rate = (WAITING - waiting) / seconds
   return {
     cpu,

@@ -163,6 +163,9 @@ const sharing = (
     if (row.publication === 'pending' && writes && !outbox.has(row.id)) wrong.push(`I4: ${row.id} is pending, and not on its way`)
     if (row.state === 'carrying' && model.followers(row.id).length === 0 && !model.get(row.id).loose && !timer('cancel', row.id))
       wrong.push(`I8: nobody wants ${row.id} any more, and its node is not told`)
+    const over = row.deleted_at !== null || row.state === 'cancelled'
+    if (results.has(row.id) && !wanted.has(row.id) && over && !timer('purge', row.id))
+      wrong.push(`nobody reads the result of ${row.id}, and it stays`)
     const kept = row.publication === 'pending' || row.publication === 'published'
     if (writes && kept && !wanted.has(row.id) && outbox.get(row.id) !== 'withdraw')
       wrong.push(`I4: nobody points to the result of ${row.id}, and it stays`)
