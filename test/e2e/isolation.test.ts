@@ -71,6 +71,8 @@ const ENDPOINTS: [string, string, unknown?][] = [
   ['POST', '/v1/jobs/ID/cancel'],
   ['GET', '/v1/jobs/ID/events'],
   ['GET', '/v1/jobs/ID/events?until=published&after=1'],
+  ['GET', '/v1/jobs/ID/events?until=pack&wait=5'],
+  ['GET', '/v1/groups/gID/events?wait=5'],
   ['GET', '/v1/jobs/ID/result'],
   ...['parquet', 'csv', 'json', 'duckdb'].flatMap((form): [string, string][] => [
     ['GET', `/v1/jobs/ID/result.${form}`],
@@ -96,9 +98,16 @@ test('a foreign id answers exactly like an unknown one, in every endpoint', asyn
 
 test('no list, name or number of one tenant shows in what another reads', async () => {
   const seen = await Promise.all(
-    ['/v1/tasks', '/v1/nodes', '/v1/tables', '/v1/jobs?limit=500', '/v1/session', '/iceberg/v1/config', '/iceberg/v1/beta/namespaces'].map(
-      async (path) => (await beta.ask(path)).text(),
-    ),
+    [
+      '/v1/tasks',
+      '/v1/nodes',
+      '/v1/tables',
+      '/v1/jobs?limit=500',
+      '/v1/events?after=0&wait=0',
+      '/v1/session',
+      '/iceberg/v1/config',
+      '/iceberg/v1/beta/namespaces',
+    ].map(async (path) => (await beta.ask(path)).text()),
   )
   for (const text of seen)
     for (const foreign of ['alpha', 'private_plans', 'secret_figure', job.id, deleted.id]) expect(text).not.toContain(foreign)
