@@ -15,6 +15,9 @@ import { fromFault } from './problem.ts'
 /** A batch's body, at most: a thousand jobs of eight kilobytes. */
 const MAX_BATCH_BYTES = 8 * 1024 * 1024
 
+/** A control character begins it, which no task's name has: the keys of tasks are another scope. */
+const ROUTE = '\n/v1/jobs/batch'
+
 type BatchItem = BatchAnswer['items'][number]
 
 const refused = ({ code, detail }: Fault): BatchItem => {
@@ -34,7 +37,7 @@ const batchHandler = async (c: AppContext): Promise<Response> => {
   const wanted: { at: number; submission: Submission }[] = []
   for (const [at, { task: name, ...options }] of jobs.entries()) {
     const task = await directory.task(person.tenant, name)
-    const idempotency = key === null || body === null ? null : { key: await keyOf(c, `batch ${at}`, key), body }
+    const idempotency = key === null || body === null ? null : { key: await keyOf(c, `${ROUTE} ${at}`, key), body }
     const prepared = task
       ? prepareSubmission(person, task, options, idempotency)
       : { ok: false as const, code: 'unknown_task' as const, detail: `No node that serves this tenant has announced a task "${name}".` }

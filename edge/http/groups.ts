@@ -90,7 +90,7 @@ const submitHandler = async (c: AppContext): Promise<Response> => {
   return take(c, {
     ...(await prepareGroup(c, body)),
     request,
-    idempotency: key === null ? null : { key: await keyOf(c, '/v1/groups', key), body: request },
+    idempotency: key === null ? null : { key: await keyOf(c, '\n/v1/groups', key), body: request },
     retries: null,
   })
 }

@@ -48,7 +48,7 @@ export const rememberLedger = async (c: AppContext): Promise<void> => {
   remembered.add(tenant)
 }
 
-/** An idempotency key within its scope, the route's name included. */
+/** An idempotency key within its scope: a task's name, or a route that begins with a line feed, which no such name has. */
 export const keyOf = (c: AppContext, route: string, key: string): Promise<string> =>
   digest(canonicalJson([personOf(c).issuer, personOf(c).subject, route, key]))
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import type { JobId } from '../contract/ids.ts'
+import { type JobId, QueueName } from '../contract/ids.ts'
+import { QueueSettings } from '../contract/queues.ts'
 import { cancel, cancelAnswered } from './cancel.ts'
 import { pointerTo, shareOf } from './coalesce.ts'
 import { commit } from './context.ts'
@@ -9,6 +10,7 @@ import { findJob, type JobRow } from './jobs.ts'
 import { accept, endSession, handBack, holds, offer } from './leases.ts'
 import { FOLLOWERS_PER_TURN, MAX_FOLLOWERS } from './limits.ts'
 import { publicationOutcome } from './publication.ts'
+import { putQueue } from './queues.ts'
 import { findResult, showJob } from './read.ts'
 import { remove } from './remove.ts'
 import { type Submission, submit } from './submit.ts'
@@ -117,6 +119,18 @@ describe('identical jobs', () => {
     const leader = take(bench, { max_runtime_seconds: 60 })
     expect(row(bench, take(bench)).state).toBe('waiting')
     expect(row(bench, take(bench, { max_runtime_seconds: 60 }))).toMatchObject({ state: 'joined', coalesced_with: leader })
+  })
+
+  test('do not wait for one in a paused queue while their own is served', () => {
+    const bench = testLedger()
+    const paused = QueueName.parse('paused')
+    commit(bench.context, (context) => putQueue(context, paused, QueueSettings.parse({ paused: true })))
+    const held = take(bench, { queue: paused })
+    const leader = take(bench)
+    expect(states(bench, held, leader)).toEqual(['waiting', 'waiting'])
+    expect(row(bench, take(bench)).coalesced_with).toBe(leader)
+    finish(bench, run(bench))
+    expect(row(bench, take(bench, { queue: paused })).coalesced_with).toBe(held)
   })
 
   test('go on with the tries that they have left, when the one that ran for them was lost once too often', () => {

@@ -25,6 +25,7 @@ export interface Wish {
   reuse_seconds?: number | null | undefined
   eta?: number | null | undefined
   max_runtime_seconds?: number | null | undefined
+  queue?: string | null | undefined
 }
 
 /** What a new job's row says besides because of jobs like it: nothing, that it joins one, or that it has its result already. */
@@ -35,7 +36,7 @@ export const shareOf = (context: LedgerContext, wish: Wish): Partial<JobRow> => 
   const now = context.now()
   const found = wish.reuse_seconds == null ? undefined : finished(context, sameness, now - wish.reuse_seconds * 1000)
   if (found) return { sameness, ...resultOfOther(found), state: 'succeeded', reused_from: found.id, finished_at: now }
-  const leader = liveLeader(context, sameness, wish.max_runtime_seconds ?? null)
+  const leader = liveLeader(context, sameness, wish)
   if (leader === undefined || followers(context, leader) >= MAX_FOLLOWERS) return { sameness }
   leadersOf(context).add(leader)
   return { sameness, state: 'joined', coalesced_with: leader }
@@ -58,15 +59,20 @@ const finished = (context: LedgerContext, sameness: string, since: number): JobR
     since,
   )
 
-/** Nobody is to fail by the `max_runtime` of another, nor to run longer than it may: both must have the same. */
-const liveLeader = (context: LedgerContext, sameness: string, max_runtime_seconds: number | null): string | undefined =>
+/**
+ * Nobody is to fail by the `max_runtime` of another, nor to run longer than it may: both must have the same. And nobody whose
+ * own queue is served waits for one whose queue is paused.
+ */
+const liveLeader = (context: LedgerContext, sameness: string, { max_runtime_seconds = null, queue = null }: Wish): string | undefined =>
   first<{ id: string }>(
     context.store,
     `SELECT id FROM jobs INDEXED BY jobs_live_same WHERE sameness = ? AND finished_at IS NULL AND coalesced_with IS NULL
        AND max_runtime_seconds IS ? AND cancel_at IS NULL AND (state IN ('waiting', 'offered', 'leased', 'running') OR state = 'scheduled' AND tries > 0)
+       AND (state NOT IN ('waiting', 'scheduled') OR queue = ? OR NOT EXISTS (SELECT 1 FROM queues WHERE name = jobs.queue AND paused = 1))
      ORDER BY id LIMIT 1`,
     sameness,
     max_runtime_seconds,
+    queue,
   )?.id
 
 const joined = (context: LedgerContext, leader: string, limit: number): JobRow[] =>

@@ -3,8 +3,9 @@ import type { GroupEvent, GroupState } from '../contract/groups.ts'
 import { GroupId, JobId, type QueueName, type TaskName } from '../contract/ids.ts'
 import { isTerminal, type JobState } from '../contract/jobs.ts'
 import { first } from '../storage/store.ts'
+import { writerOf } from './coalesce.ts'
 import type { LedgerContext } from './context.ts'
-import type { JobRow } from './jobs.ts'
+import { findJob, type JobRow } from './jobs.ts'
 import { PACK_SECONDS, STREAM_SCAN_ROWS } from './limits.ts'
 import { eventsFloor } from './numbers.ts'
 import { eventsAfter } from './read.ts'
@@ -33,10 +34,12 @@ export const isOver = (context: LedgerContext, row: JobRow, until: Until): boole
   if (until === 'ended' || row.state !== 'succeeded') return true
   if (row.publication === 'pending') return false
   if (until === 'published' || row.deleted_at !== null) return true
-  if ((row.finished_at ?? 0) + PACK_SECONDS * 1000 <= context.now()) return true
+  // The copy is of the result, which another job may have written, perhaps long ago.
+  const writer = findJob(context, writerOf(row)) ?? row
+  if ((writer.finished_at ?? 0) + PACK_SECONDS * 1000 <= context.now()) return true
   // A small result, whose rows are kept whole, never has one.
   const query = 'SELECT 1 AS known FROM results WHERE job = ? AND (pack_bytes IS NOT NULL OR inline_rows IS NOT NULL)'
-  return first(context.store, query, row.id) !== undefined
+  return first(context.store, query, writer.id) !== undefined
 }
 
 /** A job's events after number `after`, or all that are kept when it cannot be continued. */

@@ -1,12 +1,14 @@
 import { expect, it } from 'vitest'
 import { cancel } from './cancel.ts'
 import { commit } from './context.ts'
+import { isOver } from './events.ts'
 import { complete } from './finish.ts'
 import { completion, HOLDER, OTHER, request, submission, testLedger } from './fixture.ts'
 import { findJob } from './jobs.ts'
 import { accept, offer } from './leases.ts'
 import { PACK_SECONDS } from './limits.ts'
 import { hasPack, mayPack, recordPack } from './packs.ts'
+import { publicationOutcome } from './publication.ts'
 import { remove } from './remove.ts'
 import { submit } from './submit.ts'
 
@@ -74,4 +76,35 @@ it('takes the pack of an execution whose submitter has left and deleted it, for 
   expect(recordPack(context, HOLDER, job, attempt, PACK)).toBe(false)
   commit(context, (inner) => complete(inner, HOLDER, [completion(job, attempt)]))
   expect(recordPack(context, HOLDER, job, attempt, PACK)).toBe(true)
+})
+
+it('is told to all that share the result, and ends the streams that wait for it', () => {
+  const { context, pass } = testLedger()
+  const take = (reuse_seconds: number | null = null) => {
+    const taken = commit(context, (inner) => submit(inner, submission({ sameness: 'same', reuse_seconds }), 0))
+    if (!taken.ok) throw new Error(taken.detail)
+    return taken.job.id
+  }
+  const rowOf = (id: string) => {
+    const row = findJob(context, id)
+    if (!row) throw new Error('no such job')
+    return row
+  }
+  const [leader, other] = [take(), take()]
+  const [lease] = commit(context, (inner) => offer(inner, request(HOLDER, 1))).offers
+  const { job, attempt } = lease ?? { job: leader, attempt: 0 }
+  commit(context, (inner) => accept(inner, HOLDER, [{ job, attempt, start: true }]))
+  commit(context, (inner) => complete(inner, HOLDER, [{ ...completion(job, attempt), inline: null }]))
+  commit(context, (inner) => publicationOutcome(inner, [{ job, attempt, publication: 'published', snapshot: '1', reason: null }]))
+  const waits = (id: string) => !isOver(context, rowOf(id), 'pack')
+  expect([leader, other].map(waits)).toEqual([true, true])
+  commit(context, (inner) => recordPack(inner, HOLDER, job, attempt, PACK))
+  expect([leader, other].map(waits)).toEqual([false, false])
+  expect(context.store.all(`SELECT job FROM events WHERE type = 'pack' ORDER BY job`)).toEqual([{ job: leader }, { job: other }])
+  expect(waits(take(3_600))).toBe(false)
+  context.store.run('UPDATE results SET pack_bytes = NULL')
+  expect(waits(take(3_600))).toBe(true)
+  pass(PACK_SECONDS * 1000)
+  // Nobody brings one any more, though this one has just come.
+  expect(waits(take(3_600))).toBe(false)
 })

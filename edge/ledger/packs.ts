@@ -1,4 +1,5 @@
 import { first } from '../storage/store.ts'
+import { sharers } from './coalesce.ts'
 import type { LedgerContext } from './context.ts'
 import { addEvent, findJob, isHolder } from './jobs.ts'
 import type { Holder } from './leases.ts'
@@ -53,6 +54,6 @@ export const recordPack = (context: LedgerContext, holder: Holder, job: string, 
   const changed = context.store.run('UPDATE results SET pack_bytes = ?, pack_sha256 = ? WHERE job = ?', pack.bytes, pack.sha256, job)
   if (changed === 0) return false
   const row = findJob(context, job)
-  if (row) addEvent(context, row, 'pack', { pack: { bytes: pack.bytes } })
+  for (const told of row ? [row, ...sharers(context, job)] : []) addEvent(context, told, 'pack', { pack: { bytes: pack.bytes } })
   return true
 }

@@ -96,7 +96,10 @@ const came = (scene: Scene, id: string, ask: Ask, wanted: Submission, again = fa
   const source = scene.row(id).reused_from
   if (reusable.length > 0 && !reusable.some((job) => job.id === source && job.finished === newest))
     throw new Error(`${id} should be answered by the newest result there is, and is by ${source}`)
-  const leader = twin === null || reusable.length > 0 ? undefined : model.leaderOf(twin)
+  const leader =
+    twin === null || reusable.length > 0
+      ? undefined
+      : model.leaderOf(twin, (lane) => lane !== wanted.queue && scene.queues.get(lane)?.paused === true)
   const job: ModelJob = {
     id,
     state: reusable.length > 0 ? 'succeeded' : leader ? 'joined' : later ? 'scheduled' : 'waiting',

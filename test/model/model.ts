@@ -109,13 +109,14 @@ export class Model {
 
   // ---- coming ------------------------------------------------------------------------------------------------------
 
-  /** Jobs that one like this may join: the oldest of them. */
-  leaderOf(twin: string): ModelJob | undefined {
+  /** Jobs that one like this may join: the oldest of them. Nobody joins one that waits in a queue of others that is paused. */
+  leaderOf(twin: string, isPaused: (lane: string) => boolean): ModelJob | undefined {
     return this.all().find(
       (job) =>
         job.twin === twin &&
         job.leader === null &&
         !job.cancelling &&
+        !(['waiting', 'scheduled'].includes(job.state) && isPaused(job.lane)) &&
         (['waiting', 'offered', 'leased', 'running'].includes(job.state) || (job.state === 'scheduled' && job.tries > 0)),
     )
   }
