@@ -47,7 +47,7 @@ export type Step = z.infer<typeof Step>
 
 export const GroupBody = z.strictObject({
   steps: z.record(StepName, Step),
-  /** The whole group must have ended by then, or what is left is cancelled and the group fails. */
+  /** All steps must have ended by then, or what is left is cancelled and the group fails; what undoes steps, and the alert, may still run. */
   deadline: Duration.optional(),
   alias: Alias.optional(),
   /** Runs once when the group has failed. */

@@ -85,12 +85,32 @@ const FIRE: Record<LedgerTimer, (context: LedgerContext, ref: string, due: numbe
   groups: forgetGroups,
 }
 
-/** Handles what is due, bounded and in one transaction. Harmless when called too often. `current`: tasks of schedules that are due. */
-export const fireTimers = (context: LedgerContext, current: CurrentTasks = new Map()): void => {
-  const due = dueTimers<LedgerTimer>(context.store, context.now(), TIMERS_PER_ALARM)
-  if (due.length === 0) return
+type DueTimer = ReturnType<typeof dueTimers<LedgerTimer>>[number]
+
+const fire = (context: LedgerContext, due: readonly DueTimer[], current: CurrentTasks): void =>
   commit(context, (inner) => {
     for (const { kind, ref, due: at } of due) FIRE[kind](inner, ref, at, current)
     noteLateness(inner, due)
   })
+
+/**
+ * Handles what is due, bounded and in one transaction. Harmless when called too often. `current`: tasks of schedules that are
+ * due. A timer that cannot be handled is put off, and holds up none of the others.
+ */
+export const fireTimers = (context: LedgerContext, current: CurrentTasks = new Map()): void => {
+  const due = dueTimers<LedgerTimer>(context.store, context.now(), TIMERS_PER_ALARM)
+  if (due.length === 0) return
+  try {
+    fire(context, due, current)
+  } catch (failed) {
+    console.warn(`timers of ${context.tenant} failed together, and fire one by one: ${String(failed)}`)
+    for (const timer of due) {
+      try {
+        fire(context, [timer], current)
+      } catch (reason) {
+        console.error(`the timer ${timer.kind} ${timer.ref} of ${context.tenant} failed; it is tried again: ${String(reason)}`)
+        commit(context, (inner) => setTimer(inner.store, timer.kind, timer.ref, inner.now() + REPEAT_LAST_MS))
+      }
+    }
+  }
 }

@@ -44,7 +44,7 @@ export const decideStep = (context: LedgerContext, group: GroupRow, name: string
       'not_awaiting_approval',
       step.row.phase === 'idle'
         ? `The step "${name}" is not to be decided yet: it waits for ${step.plan.needs.map((need) => `"${need}"`).join(', ')}.`
-        : `The step "${name}" has ${step.row.state} already.`,
+        : `The step "${name}" ${step.row.state === 'cancelled' ? 'was' : 'has'} ${step.row.state} already.`,
     )
   }
   settleApproval(context, group, name, decision, subject)
@@ -90,7 +90,11 @@ const stopGroup = (context: LedgerContext, row: GroupRow, stop: 'cancel' | 'dead
 
 /** Somebody asks to cancel. What succeeded is undone; who asks twice is told the same. */
 export const cancelGroup = (context: LedgerContext, row: GroupRow): Verdict => {
-  if (!isLive(row)) return refused('group_finished', `The group ${row.id} has ${row.state} already: there is nothing to cancel.`)
+  if (!isLive(row))
+    return refused(
+      'group_finished',
+      `The group ${row.id} ${row.state === 'cancelled' ? 'was' : 'has'} ${row.state} already: there is nothing to cancel.`,
+    )
   if (row.stop !== null) return { ok: true }
   if (row.state === 'compensating')
     return refused('group_finished', `The group ${row.id} has failed and is being undone. A compensation is cancelled as a job of its own.`)
