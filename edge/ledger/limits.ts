@@ -37,6 +37,8 @@ export const TIMERS_PER_ALARM = 500
 export const OUTBOX_BATCH = 200
 /** … and so many bytes of manifests and files, but for a single one that has more. */
 export const OUTBOX_BATCH_BYTES = 8 * 1024 * 1024
+/** A result that its table has accepted and not been heard of for this long is handed over again; its row stays until then. */
+export const OUTBOX_STALE_SECONDS = 120
 /** Normal forms of slices kept per result; the oldest go first. */
 export const MAX_SLICES_PER_RESULT = 1_000
 /** A page of a list, at most. */
@@ -78,7 +80,7 @@ export const DEAD_LETTER_DAYS = 30
 /** …but no more of them than this. */
 export const MAX_DEAD_LETTERS = 20_000
 /** Jobs of one page in object storage, and its bytes (of JSON, uncompressed) where it has more than one job. */
-export const PAGE_JOBS = 500
+export const PAGE_JOBS = 250
 export const PAGE_BYTES = 2 * 1024 * 1024
 /** Rows that one firing of the housekeeping looks at. */
 export const HOUSEKEEPING_ROWS = 5_000

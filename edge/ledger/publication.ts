@@ -6,7 +6,7 @@ import { setTimer } from '../storage/timers.ts'
 import { sharers } from './coalesce.ts'
 import { type LedgerContext, moveOneTimer, setOneTimer } from './context.ts'
 import { addEvent, findJob, type JobRow } from './jobs.ts'
-import { OUTBOX_BATCH, OUTBOX_BATCH_BYTES, REPEAT_FIRST_MS, REPEAT_LAST_MS } from './limits.ts'
+import { OUTBOX_BATCH, OUTBOX_BATCH_BYTES, OUTBOX_STALE_SECONDS, REPEAT_FIRST_MS, REPEAT_LAST_MS } from './limits.ts'
 import { findResult } from './read.ts'
 import { PUBLICATION_TABLE } from './states.ts'
 
@@ -68,7 +68,7 @@ export const handOverAgain = (context: LedgerContext): void => {
 
 /** Families with something not yet accepted, or accepted long ago without an outcome (then it is handed over again). */
 export const overdueFamilies = (context: LedgerContext): Family[] => {
-  const stale = context.now() - 120_000
+  const stale = context.now() - OUTBOX_STALE_SECONDS * 1000
   context.store.run('UPDATE outbox SET accepted = 0, at = ? WHERE accepted = 1 AND at < ?', context.now(), stale)
   const left = first<{ n: number }>(context.store, 'SELECT count(*) AS n FROM outbox')?.n ?? 0
   moveOneTimer(context, 'outbox', left === 0 ? null : context.now() + Math.min(REPEAT_LAST_MS, REPEAT_FIRST_MS * 5))
