@@ -333,6 +333,19 @@ describe('a result that several jobs point to', () => {
   })
 })
 
+test('what a job wrote that its submitter had left goes with the last that reads it', () => {
+  const bench = testLedger()
+  const leader = take(bench)
+  const other = take(bench)
+  const lease = run(bench)
+  stop(bench, leader)
+  finish(bench, lease)
+  bench.take()
+  commit(bench.context, (context) => remove(context, row(bench, other)))
+  expect(bench.take().flatMap((effect) => (effect.kind === 'purge' ? [effect.job] : []))).toContain(leader)
+  expect(bench.context.store.all(`SELECT ref FROM timers WHERE kind = 'purge' AND ref = ?`, leader)).toHaveLength(1)
+})
+
 test('of several results the newest one is taken', () => {
   const bench = testLedger()
   take(bench)

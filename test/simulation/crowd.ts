@@ -9,21 +9,25 @@ import type { World } from './world.ts'
 /** Clients who want the same thing, at about the same time; some leave, the first of them too. */
 export const comeTogether = (world: World, clients: Clients, tenant: TenantId, plain: Submission): void => {
   const { chance, schedule } = world
-  const wanted = { ...plain, alias: null, idempotency: null, sameness: `twin ${plain.args[0]}` }
+  const [serial = 0, , ending = 'good'] = plain.args
+  // Long enough that some come, and some leave, while it runs.
+  const args = [serial, chance.pick([400, 5_000, 5_000, 20_000]), ending]
+  const wanted = { ...plain, args, alias: null, idempotency: null, sameness: `twin ${serial}` }
   const first = chance.between(0, world.weather.storm)
-  const spread = chance.pick([5, 500, 10_000])
-  const patience = chance.pick([0.2, 0.8])
-  const one = async (): Promise<void> => {
+  const spread = chance.pick([5, 500, 5_000])
+  const one = async (patience: number): Promise<void> => {
     const reuse_seconds = chance.happens(0.2) ? 60 : null
     const job = await clients.submit(tenant, 0, { ...wanted, reuse_seconds, ttl_seconds: chance.happens(0.15) ? 3 : null })
     if (job === null) return
     world.note(`taken ${job}, a twin`)
     if (chance.happens(0.2) && reuse_seconds === null) void clients.read(tenant, job)
     if (!chance.happens(patience))
-      schedule.after(chance.between(0, chance.pick([20, 2_000, 20_000])), () => void clients.cancel(tenant, job))
+      schedule.after(chance.between(0, chance.pick([20, 500, 3_000, 20_000])), () => void clients.cancel(tenant, job))
     if (chance.happens(0.2)) schedule.after(chance.between(0, 10_000), () => void clients.remove(tenant, job))
   }
-  for (let left = chance.between(2, 5); left > 0; left--) schedule.after(first + chance.between(0, spread), () => void one())
+  schedule.after(first, () => void one(chance.pick([0.2, 0.8])))
+  const patience = chance.pick([0.2, 0.8, 0.9])
+  for (let left = chance.between(1, 4); left > 0; left--) schedule.after(first + chance.between(1, spread), () => void one(patience))
 }
 
 /** A small group: some steps, what follows from what, an alert, somebody who does not decide in time. */
