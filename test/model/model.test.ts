@@ -4,7 +4,7 @@ import { Play } from './play.ts'
 import { shrink } from './shrink.ts'
 
 /** Sequences of one run of the tests. More: SCARAB_SEQUENCES=100000. */
-const SEQUENCES = Number(process.env.SCARAB_SEQUENCES ?? 1_500)
+const SEQUENCES = Number(process.env.SCARAB_SEQUENCES ?? 2_000)
 const FIRST_SEED = Number(process.env.SCARAB_FIRST_SEED ?? 1)
 /** Replays one sequence. */
 const SEED = process.env.SCARAB_SEED
