@@ -13,6 +13,7 @@ const ROWS = 250_000
 const FILLER = 400
 const TASKS = {
   'wide.sql': `-- name: wide\n-- db: duckdb\nSELECT i, repeat('x', ${FILLER}) AS filler FROM range(${ROWS}) t(i)\n`,
+  'small.sql': '-- name: small\n-- db: duckdb\nSELECT 1 AS n\n',
 }
 
 let world: World
@@ -23,6 +24,7 @@ beforeAll(async () => {
   world = await startWorld({ tasks: TASKS })
   acme = await world.as('acme')
   secret = (await openKeys(join(world.folder, 'state'))).secret
+  key = `t/acme/_slices/r${(await acme.run('small')).id}/0123456789abcdef0123456789abcdef.csv`
 })
 afterAll(() => world?.end())
 
@@ -41,9 +43,10 @@ test('the CSV of a whole result goes up in parts where one PUT would be too long
   expect(answer.headers.get('etag')).toMatch(new RegExp(`-${Math.ceil(bytes.length / PART_BYTES)}"$`))
 }, 180_000)
 
-const KEY = 't/acme/_slices/r00000000000000000000000001/0123456789abcdef0123456789abcdef.csv'
+/** A slice of a result that is there: nothing is kept of one that nobody can read. */
+let key: string
 const grant = (more: Partial<Grant> = {}): Promise<string> =>
-  signGrant(secret, { key: KEY, mode: 'put', tenant: TenantId.parse('acme'), ...more }, Date.now())
+  signGrant(secret, { key, mode: 'put', tenant: TenantId.parse('acme'), ...more }, Date.now())
 const post = async (path: string, token: string, body: unknown): Promise<Response> =>
   fetch(`${world.system.origin}${path}`, {
     method: 'POST',
@@ -64,7 +67,7 @@ test('an upload is opened only by the write grant of a slice', async () => {
     // Files of attempts have the lease to be looked at, which this door does not.
     [await grant({ job: '00000000000000000000000001' as never, attempt: 1 }), 'insufficient_scope'],
     [
-      await signGrant(randomBytes(32).toString('base64url'), { key: KEY, mode: 'put', tenant: TenantId.parse('acme') }, Date.now()),
+      await signGrant(randomBytes(32).toString('base64url'), { key, mode: 'put', tenant: TenantId.parse('acme') }, Date.now()),
       'invalid_token',
     ],
   ]
