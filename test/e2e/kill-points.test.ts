@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { Client } from './support/client.ts'
 import { type FaultServer, faultPointsInSource, startFaultServer } from './support/faults.ts'
 import { type Ended, judge, LOAD_TASKS, runJob } from './support/load.ts'
@@ -54,7 +54,8 @@ describe('workerd killed at a named point', () => {
   })
 
   test.each(POINTS)('%s: what was acknowledged ends once, and its readers miss nothing', async (point) => {
-    const before = world.system.workerdPid()
+    // Jobs move after they have ended: the kill before this one may have come last of all.
+    const before = await vi.waitFor(() => world.system.workerdPid() ?? Promise.reject(new Error('workerd is not back')), 20_000)
     const killed = faults.killAt(point, () => world.system.kill9Workerd())
     const jobs = (['small', 'large', 'failing', 'small'] as const).map((task) => runJob(client, task, n++))
     const [, ...results] = await Promise.all([killed, ...jobs])
