@@ -89,7 +89,7 @@ export class LedgerObject extends DurableObject<Env> {
   readonly #errands: Errands
   readonly #jobs: JobDesk
   readonly #housekeeper: Housekeeper
-  /** When a job last came or ended, in milliseconds since 1970. */
+  /** When a job last came or ended, or somebody asked for its result, in milliseconds since 1970. */
   #busyAt = 0
 
   constructor(state: DurableObjectState, env: Env) {
@@ -196,6 +196,7 @@ export class LedgerObject extends DurableObject<Env> {
   }
 
   result(id: string): ReturnType<JobDesk['result']> {
+    this.#busyAt = Date.now()
     return this.#jobs.result(id)
   }
 

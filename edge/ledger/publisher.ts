@@ -3,7 +3,6 @@ import type { Family } from '../contract/ids.ts'
 import type { Env } from '../env.ts'
 import { fault } from '../fault.ts'
 import type { LedgerContext } from './context.ts'
-import { OUTBOX_BATCH } from './limits.ts'
 import { handedOver, handover } from './publication.ts'
 
 /**
@@ -18,7 +17,7 @@ export interface PublisherDeps {
   env: Env
   context: LedgerContext
   commit: <T>(body: (context: LedgerContext) => T) => T
-  /** When a job last came or ended, in milliseconds since 1970. */
+  /** When a job last came or ended, or its result was asked for, in milliseconds since 1970. */
   busyAt: () => number
 }
 
@@ -37,11 +36,12 @@ export class Publisher {
     const { env, context, commit } = this.#deps
     try {
       const table = stub(env.TABLE, `${context.tenant}/${family}`, env)
-      for (let full = false; ; ) {
-        if (!full) await this.#untilQuiet()
+      const latest = Date.now() + HANDOVER_LATEST_MS
+      for (;;) {
+        // Before each batch: work that begins meanwhile goes before a backlog.
+        await this.#untilQuiet(latest)
         const batch = handover(context, family)
         if (batch.publish.length === 0 && batch.withdraw.length === 0) return
-        full = batch.publish.length + batch.withdraw.length >= OUTBOX_BATCH
         await fault(env, 'ledger.handing-over')
         if (batch.publish.length > 0) {
           const { accepted } = await table.publish(batch.publish)
@@ -61,13 +61,13 @@ export class Publisher {
     }
   }
 
-  /** Waits until nothing has been submitted or ended for a moment, but not for ever. */
-  async #untilQuiet(): Promise<void> {
-    const latest = Date.now() + HANDOVER_LATEST_MS
+  /** Waits until nobody has wanted anything of the ledger for a moment, but no longer than until `latest` (ms). */
+  async #untilQuiet(latest: number): Promise<void> {
     for (;;) {
-      await new Promise((later) => setTimeout(later, HANDOVER_QUIET_MS))
       const now = Date.now()
-      if (now >= latest || now - this.#deps.busyAt() >= HANDOVER_QUIET_MS) return
+      const quiet = now - this.#deps.busyAt()
+      if (quiet >= HANDOVER_QUIET_MS || now >= latest) return
+      await new Promise((later) => setTimeout(later, HANDOVER_QUIET_MS - quiet))
     }
   }
 }
