@@ -328,7 +328,14 @@ export const endSession = (context: LedgerContext, session: string, reason: stri
  * The same session is back on a new socket and says what it holds. Answers the leases that are no longer its own; what
  * the ledger thought it held and it does not know of (an answer was lost) goes back without burning a try.
  */
-export const resumeSession = (context: LedgerContext, holder: Holder, holding: (Lease & { running: boolean })[]): Lease[] => {
+export const resumeSession = (
+  context: LedgerContext,
+  holder: Holder,
+  holding: (Lease & { running: boolean })[],
+  turn: string | null = null,
+): Lease[] => {
+  // I8: a second copy of this word says nothing of what the node has taken since the first, and may run.
+  const isCopy = turn !== null && !context.memory.hears(holder.session, turn)
   const fenced: Lease[] = []
   const claimed = new Set<string>()
   for (const lease of holding) {
@@ -345,7 +352,7 @@ export const resumeSession = (context: LedgerContext, holder: Holder, holding: (
       context.emit({ kind: 'cancel', node: holder.node, session: holder.session, lease, reason: row.cancel_reason ?? '' })
   }
   for (const row of heldBy(context, holder.session)) {
-    if (claimed.has(row.id)) continue
+    if (isCopy || claimed.has(row.id)) continue
     if (row.state === 'offered') {
       if (move(context, row, 'lapse', release) === 'moved') laneReady(context, row.pool, row.queue)
     } else if (row.cancel_at !== null) stopHeld(context, row, 'not_confirmed', 'the node came back without the job')

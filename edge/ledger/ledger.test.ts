@@ -267,6 +267,18 @@ describe('a session that comes back', () => {
     expect(row(bench, unknown)).toMatchObject({ state: 'waiting', tries: 0 })
   })
 
+  it('takes nothing from a session by a second copy of what it said when it came back (I8)', () => {
+    const bench = testLedger()
+    const word = (): unknown => commit(bench.context, (context) => resumeSession(context, HOLDER, [], '1-1'))
+    word()
+    const id = take(bench)
+    run(bench)
+    word()
+    expect(row(bench, id).state).toBe('running')
+    commit(bench.context, (context) => resumeSession(context, HOLDER, [], '2-2'))
+    expect(row(bench, id).state).toBe('waiting')
+  })
+
   it('counts an accept whose answer was lost', () => {
     const bench = testLedger()
     const id = take(bench)

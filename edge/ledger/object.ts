@@ -394,8 +394,8 @@ export class LedgerObject extends DurableObject<Env> {
     this.#streams.progress(item.job, live)
   }
 
-  resume(holder: Holder, holding: (Lease & { running: boolean })[]): Lease[] {
-    return this.#commit((context) => resumeSession(context, holder, holding))
+  resume(holder: Holder, holding: (Lease & { running: boolean })[], turn: string): Lease[] {
+    return this.#commit((context) => resumeSession(context, holder, holding, turn))
   }
 
   /** False when the session holds nothing here any more. */

@@ -43,6 +43,8 @@ export const hello = async (
   // A hello that had to wait may find that the node has said another one meanwhile: the later one counts.
   memory.hellos++
   const turn = memory.hellos
+  // Names this hello among all of the session: a copy of the word that arrives late takes nothing away.
+  const word = `${context.now()}-${turn}`
   const before = currentSession(context)
   // A new session of the same node ends the old one at once: the old process is gone, or about to be fenced.
   if (before && before.session !== message.session) {
@@ -87,7 +89,7 @@ export const hello = async (
   }
   for (const [tenant, leases] of holding) {
     rememberLedger(context, tenant)
-    fenced.push(...(await context.ledger(tenant).resume(holderOf(row), leases)))
+    fenced.push(...(await context.ledger(tenant).resume(holderOf(row), leases, word)))
     if (memory.hellos !== turn) return
   }
   context.send({

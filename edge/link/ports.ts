@@ -26,7 +26,7 @@ export interface LedgerPort {
     holder: Holder,
     item: { job: JobId; attempt: number; phase: Phase; percent: number | null; rows: number | null; engine: string | null },
   ): Promise<void>
-  resume(holder: Holder, holding: (Lease & { running: boolean })[]): Promise<Lease[]>
+  resume(holder: Holder, holding: (Lease & { running: boolean })[], turn: string): Promise<Lease[]>
   renew(holder: Holder): Promise<boolean>
   endSession(session: SessionId, reason: string): Promise<void>
   holds(session: SessionId, job: JobId, attempt: number): Promise<boolean>
