@@ -180,7 +180,8 @@ describe('the page', () => {
     await page.keyboard.press('Shift+ArrowRight')
     await page.keyboard.press('Shift+ArrowDown')
     await page.keyboard.press('Control+c')
-    await page.waitForSelector('.toast')
+    // The word about the export may still be there.
+    await page.waitForSelector('.toast:has-text("Copied 2")')
     expect(await page.evaluate(() => navigator.clipboard.readText())).toMatch(/^\d+\t2001-01-01T\S+\n\d+\t2001-01-01T\S+$/)
 
     expect(server.requests).toEqual([])
