@@ -309,7 +309,8 @@ describe('a result that several jobs point to', () => {
     }
     const last = take(bench, { retention_seconds: 60, reuse_seconds: 60 })
     expect(row(bench, last).reused_from).toBe(first)
-    expect(asked.filter((query) => /(reused_from|coalesced_with) = \?/.test(query))).toEqual([])
+    // But for the one look whether too many have it already.
+    expect(asked.filter((query) => /(reused_from|coalesced_with) = \?/.test(query) && !query.includes('OFFSET'))).toEqual([])
     bench.pass(30_000)
     fireTimers(bench.context)
     expect(showJob(row(bench, first)).publication).toBe('pending')

@@ -4,7 +4,7 @@ import { setTimer } from '../storage/timers.ts'
 import type { LedgerContext } from './context.ts'
 import { adopt, findJob, type JobRow, move, updateJob } from './jobs.ts'
 import { laneReady } from './lanes.ts'
-import { FOLLOWERS_PER_TURN, MAX_FOLLOWERS } from './limits.ts'
+import { FOLLOWERS_PER_TURN, MAX_FOLLOWERS, MAX_REUSERS } from './limits.ts'
 import { mayRetry } from './retries.ts'
 import { isEnded } from './states.ts'
 
@@ -35,12 +35,18 @@ export const shareOf = (context: LedgerContext, wish: Wish): Partial<JobRow> => 
   if (sameness == null || (wish.eta != null && wish.eta > context.now())) return {}
   const now = context.now()
   const found = wish.reuse_seconds == null ? undefined : finished(context, sameness, now - wish.reuse_seconds * 1000)
-  if (found) return { sameness, ...resultOfOther(found), state: 'succeeded', reused_from: found.id, finished_at: now }
+  if (found && !isCrowded(context, found.id))
+    return { sameness, ...resultOfOther(found), state: 'succeeded', reused_from: found.id, finished_at: now }
   const leader = liveLeader(context, sameness, wish)
   if (leader === undefined || followers(context, leader) >= MAX_FOLLOWERS) return { sameness }
   leadersOf(context).add(leader)
   return { sameness, state: 'joined', coalesced_with: leader }
 }
+
+/** What becomes of a result is told to all that took it, at once: no more than so many may. */
+const isCrowded = (context: LedgerContext, writer: string): boolean =>
+  first(context.store, 'SELECT id FROM jobs INDEXED BY jobs_reused WHERE reused_from = ? LIMIT 1 OFFSET ?', writer, MAX_REUSERS - 1) !==
+  undefined
 
 /** What a job that did not run says of the result that it points to. */
 const resultOfOther = (writer: JobRow): Partial<JobRow> => ({

@@ -97,6 +97,8 @@ export const LIST_PAGES_OPENED = 3
 export const PAGES_IN_MEMORY = 4
 /** Jobs that join one execution, at most: the next identical one leads another. */
 export const MAX_FOLLOWERS = 10_000
+/** Jobs that take one finished result by `reuse`, at most: the next one runs. */
+export const MAX_REUSERS = 10_000
 /** Jobs that end with the one they joined in one transaction; the rest follows in the next. */
 export const FOLLOWERS_PER_TURN = 1_000
 /** A job that has waited so long is asked about: its task's nodes may have gone to another pool. */
