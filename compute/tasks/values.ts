@@ -1,4 +1,5 @@
 import { PrimitiveType } from '../../edge/contract/columns.ts'
+import { secondsOf } from '../../edge/contract/durations.ts'
 import { Argument, Param, ParamType } from '../../edge/contract/tasks.ts'
 import { didYouMean } from './nearest.ts'
 import { quote } from './problem.ts'
@@ -9,27 +10,19 @@ export type Read<T> = { ok: true; value: T } | { ok: false; detail: string }
 const good = <T>(value: T): Read<T> => ({ ok: true, value })
 const bad = <T>(detail: string): Read<T> => ({ ok: false, detail })
 
-const UNIT_SECONDS = { s: 1, m: 60, h: 3_600, d: 86_400, w: 604_800 } as const
-/** A century: what lies above is a slip of the pen, and dates near it overflow elsewhere. */
-const MAX_DURATION_SECONDS = 100 * 365 * 86_400
-
 /**
  * `10m`, `30d`, `1h30m` → seconds. Units s, m, h, d, w, each at most once, larger before smaller.
  */
 export const readDuration = (text: string): Read<number> => {
+  const seconds = secondsOf(text)
+  if (seconds !== null) return good(seconds)
   const remedy = 'write a whole number with a unit: 90s, 10m, 1h30m, 30d or 2w'
   if (!/^(\d+[smhdw])+$/.test(text)) return bad(`${quote(text)} is not a duration; ${remedy}`)
-  let seconds = 0
-  let smallest = Number.POSITIVE_INFINITY
-  for (const [, digits = '', unit = ''] of text.matchAll(/(\d+)([smhdw])/g)) {
-    const factor = Object.entries(UNIT_SECONDS).find(([name]) => name === unit)?.[1] ?? 0
-    if (factor >= smallest) return bad(`${quote(text)} names its units in the wrong order; ${remedy}`)
-    smallest = factor
-    seconds += Number(digits) * factor
-  }
-  if (seconds < 1) return bad(`${quote(text)} is no time at all; the least is 1s`)
-  if (seconds > MAX_DURATION_SECONDS) return bad(`${quote(text)} is more than a hundred years; leave the line out for no limit`)
-  return good(seconds)
+  const units = text.replaceAll(/\d/g, '')
+  if (!/^w?d?h?m?s?$/.test(units)) return bad(`${quote(text)} names its units in the wrong order; ${remedy}`)
+  return /[1-9]/.test(text)
+    ? bad(`${quote(text)} is more than a hundred years; leave the line out for no limit`)
+    : bad(`${quote(text)} is no time at all; the least is 1s`)
 }
 
 /** `50_000_000_000` → a number of bytes, at least 1. */
