@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { z } from 'zod'
 import { findBun, ROOT } from './runtimes.mjs'
 
@@ -55,8 +55,18 @@ const lint = async (): Promise<Tally> => {
 const VitestReport = z.object({
   numPassedTests: z.int(),
   numFailedTests: z.int(),
-  testResults: z.array(z.object({ status: z.string(), assertionResults: z.array(z.object({ status: z.string() })) })),
+  testResults: z.array(
+    z.object({
+      name: z.string(),
+      status: z.string(),
+      message: z.string().optional(),
+      assertionResults: z.array(z.object({ status: z.string(), fullName: z.string(), failureMessages: z.array(z.string()).nullish() })),
+    }),
+  ),
 })
+
+/** What failed, told again at the end: a log is read from its tail. */
+const failures: string[] = []
 
 const vitest = async (folder: string): Promise<Tally> => {
   title('tests of the edge, the page, and of everything together (Vitest)')
@@ -70,12 +80,18 @@ const vitest = async (folder: string): Promise<Tally> => {
   ])
   try {
     const report = VitestReport.parse(JSON.parse(readFileSync(file, 'utf8')))
-    // A file that cannot even be loaded fails without a test of its own.
-    const unloaded = report.testResults.filter(
-      ({ status, assertionResults }) => status === 'failed' && !assertionResults.some((one) => one.status === 'failed'),
-    ).length
+    let unloaded = 0
+    for (const { name, status, message, assertionResults } of report.testResults) {
+      const failed = assertionResults.filter((one) => one.status === 'failed')
+      for (const one of failed) failures.push(`${relative(ROOT, name)} > ${one.fullName}\n${one.failureMessages?.join('\n') ?? ''}`)
+      // A file that cannot even be loaded fails without a test of its own.
+      if (status !== 'failed' || failed.length > 0) continue
+      unloaded += 1
+      failures.push(`${relative(ROOT, name)}\n${message ?? ''}`)
+    }
     return sure(code, { passed: report.numPassedTests, failed: report.numFailedTests + unloaded })
-  } catch {
+  } catch (error) {
+    failures.push(`Vitest left no report that can be read: ${String(error)}`)
     return { passed: 0, failed: 1 }
   }
 }
@@ -85,6 +101,7 @@ const bunTests = async (): Promise<Tally> => {
   const bun = process.env.SCARAB_BUN ?? findBun()
   if (!bun) return { passed: 0, failed: 1 }
   const { code, output } = await run(bun, ['test'])
+  for (const [, name] of output.matchAll(/^\(fail\) (.*)$/gm)) failures.push(`bun test > ${name}`)
   const count = (word: string): number => Number(new RegExp(`^\\s*(\\d+) ${word}$`, 'm').exec(output)?.[1] ?? 0)
   return sure(code, { passed: count('pass'), failed: count('fail') })
 }
@@ -104,5 +121,6 @@ try {
 } finally {
   rmSync(folder, { recursive: true, force: true })
 }
+if (failures.length > 0) title(`what failed\n\n${failures.join('\n\n').slice(0, 20_000)}`)
 process.stdout.write(`\n${total.passed} passed, ${total.failed} failed\n`)
 process.exitCode = total.failed > 0 || total.passed === 0 ? 1 : 0
