@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from 'bun:test'
+import { afterEach, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { existsSync } from 'node:fs'
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -8,9 +8,12 @@ import { plainTask } from '../../edge/contract/fixture.ts'
 import { type Lease, Offer } from '../../edge/contract/node.ts'
 import { type Engine, EngineFault, type Plan, type Produced, type Run, type RunHooks, type SqlTask } from '../engines/engine.ts'
 import { EMBEDDED_DUCKDB } from '../tasks/sources.ts'
+import { PATIENCE_MS } from '../test-patience.ts'
 import { type Agent, type AgentOptions, createAgent } from './agent.ts'
 import { openSpool } from './spool.ts'
 import { TestEdge } from './test-edge.ts'
+
+setDefaultTimeout(PATIENCE_MS)
 
 const HASH = 'a'.repeat(64)
 const jobId = (n: number): string => `0${String(n).padStart(25, '0')}`

@@ -1,6 +1,9 @@
-import { afterEach, describe, expect, test } from 'bun:test'
+import { afterEach, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { PATIENCE_MS } from '../test-patience.ts'
 import { Link, type LinkEvents, type LinkOptions } from './link.ts'
 import { TestEdge } from './test-edge.ts'
+
+setDefaultTimeout(PATIENCE_MS)
 
 const closers: (() => void | Promise<void>)[] = []
 afterEach(async () => {

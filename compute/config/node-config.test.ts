@@ -1,10 +1,13 @@
-import { describe, expect, test } from 'bun:test'
+import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { NodeId } from '../../edge/contract/ids.ts'
+import { PATIENCE_MS } from '../test-patience.ts'
 import type { ConfigRequest } from './node-config.ts'
 import { formatConfigProblem, loadNodeConfig, readNodeConfig } from './node-config.ts'
+
+setDefaultTimeout(PATIENCE_MS)
 
 const SECRET = 'pa55-w0rd'
 const read = (content: string, env: ConfigRequest['env'] = {}, options: ConfigRequest['options'] = {}) =>

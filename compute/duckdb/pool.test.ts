@@ -3,11 +3,11 @@ import { mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { EngineFault } from '../engines/engine.ts'
+import { PATIENCE_MS } from '../test-patience.ts'
 import { DuckdbPool } from './pool.ts'
 import type { DuckdbSession } from './session.ts'
 
-// Processes are started here, on a machine that may have other things to do.
-setDefaultTimeout(60_000)
+setDefaultTimeout(PATIENCE_MS)
 
 const MIB = 1024 ** 2
 const ENDLESS = 'SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE (a.range * b.range) % 7 = 3'

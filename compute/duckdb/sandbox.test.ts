@@ -3,9 +3,10 @@ import { mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { EngineFault } from '../engines/engine.ts'
+import { PATIENCE_MS } from '../test-patience.ts'
 import { DuckdbPool } from './pool.ts'
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(PATIENCE_MS)
 
 let root: string
 let pool: DuckdbPool

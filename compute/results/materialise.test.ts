@@ -8,9 +8,10 @@ import { InlineResult, NodeManifest } from '../../edge/contract/manifests.ts'
 import { quoteText } from '../duckdb/sql.ts'
 import { JOB, TENANT, type TryOut, tryOut, withIds } from '../engines/duckdb/fixture.ts'
 import { EngineFault, type Produced } from '../engines/engine.ts'
+import { PATIENCE_MS } from '../test-patience.ts'
 import { materialise } from './materialise.ts'
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(PATIENCE_MS)
 
 let out: TryOut
 beforeAll(async () => {

@@ -3,9 +3,10 @@ import { dirname, join } from 'node:path'
 import { createDuckDB, NODE_RUNTIME, VoidLogger } from '@duckdb/duckdb-wasm/blocking'
 import { quoteText } from '../duckdb/sql.ts'
 import { type TryOut, tryOut } from '../engines/duckdb/fixture.ts'
+import { PATIENCE_MS } from '../test-patience.ts'
 import { makePack } from './pack.ts'
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(PATIENCE_MS)
 
 let out: TryOut
 beforeAll(async () => {

@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import type { Column, ColumnType } from '../../edge/contract/columns.ts'
 import { type TryOut, tryOut } from '../engines/duckdb/fixture.ts'
+import { PATIENCE_MS } from '../test-patience.ts'
 import { csvExpression, csvHeader, csvRowExpression, wireExpression, wireRowExpression } from './rows.ts'
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(PATIENCE_MS)
 
 let out: TryOut
 beforeAll(async () => {

@@ -1,11 +1,14 @@
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api'
 import { parquetMetadata, parquetReadObjects } from 'hyparquet'
+import { PATIENCE_MS } from '../test-patience.ts'
 import { isTiny, type TinyColumn, tinyParquet } from './tiny-parquet.ts'
 import { type TinyValue, tinyWire } from './tiny-values.ts'
+
+setDefaultTimeout(PATIENCE_MS)
 
 const bytes = (...values: number[]) => Uint8Array.from(values)
 const uuid = bytes(0xa0, 0xee, 0xbc, 0x99, 0x9c, 0x0b, 0x4e, 0xf8, 0xbb, 0x6d, 0x6b, 0xb9, 0xbd, 0x38, 0x0a, 0x11)

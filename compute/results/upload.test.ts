@@ -1,10 +1,13 @@
-import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PART_BYTES, type PutGrant } from '../../edge/contract/node.ts'
 import { EngineFault } from '../engines/engine.ts'
+import { PATIENCE_MS } from '../test-patience.ts'
 import { GrantRefused, uploadFile } from './upload.ts'
+
+setDefaultTimeout(PATIENCE_MS)
 
 interface Seen {
   path: string

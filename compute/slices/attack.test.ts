@@ -3,11 +3,11 @@ import { join } from 'node:path'
 import type { Column } from '../../edge/contract/columns.ts'
 import { ResultId } from '../../edge/contract/ids.ts'
 import type { SliceFile } from '../../edge/contract/slices.ts'
+import { PATIENCE_MS } from '../test-patience.ts'
 import { EDGE, type Fixture, fixture, messageOf, schemaOf } from './fixture.ts'
 import { type SliceOutcome, Slicer } from './slicer.ts'
 
-/** Processes are started here, on machines that may be busy. */
-setDefaultTimeout(60_000)
+setDefaultTimeout(PATIENCE_MS)
 
 const COLUMNS: Column[] = [{ id: 4, name: 'id', type: 'long' }]
 const SCHEMA = schemaOf(COLUMNS)

@@ -8,14 +8,14 @@ import { csvOf } from '../../edge/slices/csv.ts'
 import { below, makeColumns, makeRequest, random, wireValue } from '../../edge/slices/random.ts'
 import { quoteName } from '../duckdb/sql.ts'
 import { sqlType } from '../results/types.ts'
+import { PATIENCE_MS } from '../test-patience.ts'
 import { answer } from './answer.ts'
 import { type Fixture, fixture, messageOf, schemaOf } from './fixture.ts'
 import { Outlet } from './outlet.ts'
 import type { SandboxSettings, SliceTask } from './protocol.ts'
 import { Relation } from './relation.ts'
 
-/** Processes are started here, on machines that may be busy. */
-setDefaultTimeout(60_000)
+setDefaultTimeout(PATIENCE_MS)
 
 let made: Fixture
 let settings: SandboxSettings

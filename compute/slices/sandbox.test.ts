@@ -2,13 +2,13 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from '
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Column } from '../../edge/contract/columns.ts'
+import { PATIENCE_MS } from '../test-patience.ts'
 import { type Fixture, fixture, messageOf, schemaOf } from './fixture.ts'
 import type { LocalResult, SandboxSettings, SliceTask } from './protocol.ts'
 import { Relation } from './relation.ts'
 import { Sandbox } from './sandbox.ts'
 
-/** Processes are started here, on machines that may be busy. */
-setDefaultTimeout(60_000)
+setDefaultTimeout(PATIENCE_MS)
 
 const COLUMNS: Column[] = [{ id: 4, name: 'id', type: 'long' }]
 const MIB = 1024 * 1024

@@ -1,14 +1,17 @@
-import { expect, test } from 'bun:test'
+import { expect, setDefaultTimeout, test } from 'bun:test'
 import type { z } from 'zod'
 import type { Column } from '../../edge/contract/columns.ts'
 import type { FailureClass } from '../../edge/contract/node.ts'
 import { AnnouncedTask } from '../../edge/contract/tasks.ts'
 import type { Plan, Source } from '../engines/engine.ts'
 import { EngineFault } from '../engines/engine.ts'
+import { PATIENCE_MS } from '../test-patience.ts'
 import { announcement, Catalogue } from './catalogue.ts'
 import type { PlanTask } from './describe.ts'
 import { describeTasks } from './describe.ts'
 import { parseTasks } from './parse.ts'
+
+setDefaultTimeout(PATIENCE_MS)
 
 const east: Source = { name: 'east', type: 'postgres', dsn: 'x', maxActive: 1 }
 const west: Source = { name: 'west', type: 'postgres', dsn: 'x', maxActive: 1 }

@@ -1,8 +1,11 @@
-import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { PATIENCE_MS } from '../test-patience.ts'
 import { loadTasks } from './load.ts'
+
+setDefaultTimeout(PATIENCE_MS)
 
 let root = ''
 beforeAll(async () => {

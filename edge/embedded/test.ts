@@ -100,7 +100,8 @@ const bunTests = async (): Promise<Tally> => {
   title('tests of the compute node (Bun)')
   const bun = process.env.SCARAB_BUN ?? findBun()
   if (!bun) return { passed: 0, failed: 1 }
-  const { code, output } = await run(bun, ['test'])
+  // Bun would give a test 5 seconds: too little on a busy machine, for those that do not say what they need.
+  const { code, output } = await run(bun, ['test', '--timeout', '300000'])
   for (const [, name] of output.matchAll(/^\(fail\) (.*)$/gm)) failures.push(`bun test > ${name}`)
   const count = (word: string): number => Number(new RegExp(`^\\s*(\\d+) ${word}$`, 'm').exec(output)?.[1] ?? 0)
   return sure(code, { passed: count('pass'), failed: count('fail') })

@@ -2,10 +2,11 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from '
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Argument, Param } from '../../../edge/contract/tasks.ts'
+import { PATIENCE_MS } from '../../test-patience.ts'
 import { EngineFault } from '../engine.ts'
 import { EMBEDDED, JOB, sqlTask, TENANT, type TryOut, tryOut } from './fixture.ts'
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(PATIENCE_MS)
 
 let out: TryOut
 beforeAll(async () => {

@@ -1,6 +1,9 @@
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import type { Argument } from '../../../edge/contract/tasks.ts'
+import { PATIENCE_MS } from '../../test-patience.ts'
 import { type Fixture, openFixture } from './fixture.ts'
+
+setDefaultTimeout(PATIENCE_MS)
 
 let pg: Fixture
 

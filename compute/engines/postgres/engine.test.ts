@@ -1,5 +1,8 @@
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { PATIENCE_MS } from '../../test-patience.ts'
 import { type Fixture, openFixture, RUN_DATE, TENANT } from './fixture.ts'
+
+setDefaultTimeout(PATIENCE_MS)
 
 let pg: Fixture
 
@@ -357,22 +360,20 @@ describe('sizes', () => {
     expect(sums).toEqual([row.a, row.b, row.c, row.d, row.e, row.f])
   })
 
-  test('a million rows of eight columns take less than ten seconds', async () => {
+  test('a million rows of eight columns come whole, and their number is told on the way', async () => {
     await pg.admin(`create table million as select g::int8 as id, 'name ' || g as a, md5(g::text) as b, (g * 1.25)::numeric(18,4) as amt, g * 0.5::float8 as f,
       timestamptz '2024-01-01' + g * interval '1 second' as ts, date '2024-01-01' + (g % 1000)::int as d, g % 3 = 0 as ok from generate_series(1, 1000000) as g`)
     const run = await pg.prepare('select * from million')
     const told: (number | null)[] = []
-    const begun = performance.now()
     const produced = await pg.engine.execute(
       run,
       { started: () => undefined, progress: (_, rows) => told.push(rows) },
       new AbortController().signal,
     )
-    expect(performance.now() - begun).toBeLessThan(10_000)
     expect(produced.rows).toBe(1_000_000)
     expect(told.length).toBeGreaterThan(0)
     expect(await pg.read({ run, produced }, 'sum(id)::varchar, sum(amt)::varchar')).toEqual([['500000500000', '625000625000.0000']])
-  }, 60_000)
+  })
 })
 
 describe('yielded system columns', () => {

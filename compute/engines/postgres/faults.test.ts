@@ -1,11 +1,14 @@
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { mkdtemp } from 'node:fs/promises'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { PATIENCE_MS } from '../../test-patience.ts'
 import type { Produced, Source } from '../engine.ts'
 import { PostgresEngine } from './engine.ts'
 import { type Fixture, openFixture } from './fixture.ts'
+
+setDefaultTimeout(PATIENCE_MS)
 
 let pg: Fixture
 

@@ -6,6 +6,7 @@ import { plainTask } from '../../../edge/contract/fixture.ts'
 import { JobId, TenantId } from '../../../edge/contract/ids.ts'
 import type { Argument, Param } from '../../../edge/contract/tasks.ts'
 import { DuckdbPool } from '../../duckdb/pool.ts'
+import { PATIENCE_MS } from '../../test-patience.ts'
 import { EngineFault, type Plan, type Produced, type Run, type RunHooks, type Source, type SqlTask } from '../engine.ts'
 import { PostgresEngine } from './engine.ts'
 import { type PostgresOptions, type PostgresServer, startPostgres } from './test-server.ts'
@@ -86,7 +87,8 @@ export const openFixture = async (options: PostgresOptions = {}): Promise<Fixtur
   const home = await mkdtemp(join(tmpdir(), 'scarab-pg-engine-'))
   const duckdb = new DuckdbPool({ tempFolder: home, max: 1, warm: 1, threads: 2 })
   await duckdb.start()
-  const engine = new PostgresEngine({ pool: duckdb })
+  // Only a server that never answers is given up here: a slow one is this machine's.
+  const engine = new PostgresEngine({ pool: duckdb, stopPatienceMs: PATIENCE_MS / 2 })
   const source: Source = { name: 'pg', type: 'postgres', dsn: server.dsn(), maxActive: 4 }
   const admin = new Bun.SQL(server.dsn(), { max: 1 })
   const fixture: Fixture = {

@@ -1,7 +1,10 @@
-import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { connect, createServer, type Server } from 'node:net'
+import { PATIENCE_MS } from '../../test-patience.ts'
 import type { Source } from '../engine.ts'
 import { type Fixture, openFixture } from './fixture.ts'
+
+setDefaultTimeout(PATIENCE_MS)
 
 let pg: Fixture
 let proxy: Server

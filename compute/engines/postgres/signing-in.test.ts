@@ -1,14 +1,17 @@
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { generateKeyPairSync, sign } from 'node:crypto'
 import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { PATIENCE_MS } from '../../test-patience.ts'
 import { Connection } from './connection.ts'
 import { parseDsn } from './dsn.ts'
 import { lookUp } from './query.ts'
 import { scramAnswer, scramStart, scramVerify } from './scram.ts'
 import { ConnectionTrouble } from './socket.ts'
 import { type PostgresServer, startPostgres } from './test-server.ts'
+
+setDefaultTimeout(PATIENCE_MS)
 
 /** DER (X.690): a tag, a length, a content. Enough of it for one certificate (RFC 5280) that names `localhost`. */
 const der = (tag: number, ...parts: Uint8Array[]): Buffer => {
