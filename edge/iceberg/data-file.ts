@@ -17,6 +17,8 @@ const onlyValue = (type: string, fileType: string, stats: ColumnStats | undefine
   if (!stats) return undefined
   if (stats.values > 0 && stats.nulls === stats.values) return null
   if (stats.nulls > 0 || stats.min === null || stats.min !== stats.max) return undefined
+  // Bounds leave NaN out, so only the count of them tells that a file of floats has one value.
+  if ((type === 'float' || type === 'double') && stats.nans !== 0) return undefined
   return promotedValue(type, fileType, stats.min)
 }
 

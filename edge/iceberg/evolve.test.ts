@@ -162,3 +162,16 @@ test('impossible decimals, empty structs and bottomless nesting are refused befo
   for (let i = 0; i < 40; i++) type = { type: 'list', element: type }
   expect(refusal(newFamilyColumns(), column('deep', type))).toMatch(/nested deeper/)
 })
+
+test('columns that readers would know by one dotted name are refused, in one query and over time', () => {
+  const struct = column('a', { type: 'struct', fields: [{ name: 'B', type: 'int' }] })
+  expect(refusal(newFamilyColumns(), column('a.b', 'int'), struct)).toMatch(/^unkeepable_column: .*"a\.B"/)
+  expect(refusal(newFamilyColumns(), column('l', { type: 'list', element: 'int' }), column('l.element', 'int'))).toMatch(
+    /^unkeepable_column/,
+  )
+  expect(refusal(newFamilyColumns(), column('m', { type: 'map', key: 'int', value: 'int' }), column('m.value', 'int'))).toMatch(
+    /^unkeepable_column/,
+  )
+  expect(refusal(family(struct), column('a.b', 'int'))).toMatch(/^schema_drift: .*"a\.b"/)
+  expect(refusal(newFamilyColumns(), column('a.c', 'int'), struct)).toBe('accepted')
+})

@@ -1,5 +1,5 @@
 import { type Column, type ColumnType, SYSTEM_COLUMNS, type SystemColumn, typeName } from '../contract/columns.ts'
-import { decimalOf, type FamilyColumns, type Field, type FieldType, normalType } from './schema.ts'
+import { decimalOf, dottedNames, type FamilyColumns, type Field, type FieldType, normalType } from './schema.ts'
 
 export type Evolution =
   | {
@@ -187,6 +187,21 @@ const distinctNames = (fields: { name: string }[], path: string | null): void =>
   }
 }
 
+/** The first of two columns that readers would know by one name, such as `"a.b"` beside a struct `a` with a field `b`. */
+const ambiguous = (fields: readonly Field[]): string | undefined => {
+  const seen = new Set<string>()
+  return dottedNames(fields).find((name) => seen.size === seen.add(name.toLowerCase()).size)
+}
+
+const checkNames = (yielded: readonly Field[], family: readonly Field[]): void => {
+  const own = ambiguous(yielded)
+  if (own !== undefined)
+    throw unkeepable(`the query yields two columns that readers of the table know as ${quoted(own)}, with dots between: give one an alias`)
+  const joint = ambiguous(family)
+  if (joint !== undefined)
+    throw drift(`with this query two columns of the family would be ${quoted(joint)} to its readers, with dots between: give one an alias`)
+}
+
 /**
  * Compares a query's columns with the family's. Adds new columns (optional, with fresh ids), widens types where Iceberg
  * allows it, and refuses the rest in words. A column that the query does not yield stays, and is null in its rows.
@@ -200,6 +215,8 @@ export const evolve = (current: FamilyColumns, query: readonly Column[]): Evolut
     const names = new Set(columns.map((column) => column.name))
     const added = SYSTEM_COLUMNS.map((column) => column.name).filter((name) => !names.has(name))
     const changed = JSON.stringify(joined.family) !== JSON.stringify(current.fields)
+    // Only where something is added: what a family has been given once, it keeps.
+    if (changed) checkNames(joined.yielded, joined.family)
     return {
       ok: true,
       columns: changed ? { fields: joined.family, lastId: evolver.lastId } : current,

@@ -105,3 +105,23 @@ test('a list keeps counts, ids and the least sequence number of what lives', asy
 test('column names become names that Avro takes', () => {
   expect(['select', 'a"b', '1st', 'größe', ''].map(avroName)).toEqual(['select', 'a_x22b', '_1st', 'gr_xF6_xDFe', ''])
 })
+
+test('two partition columns of one decimal type, or of UUIDs, have two names in the Avro schema, and come back', async () => {
+  const fields: Field[] = ['decimal(9,2)', 'decimal(9,2)', 'uuid', 'uuid', 'decimal(9,2)'].map((type, i) => ({
+    id: 4 + i,
+    name: `c${i}`,
+    type,
+  }))
+  const { specs } = specBy({ specs: [], lastPartitionId: 999 }, [4, 5, 6, 7, 8], fields)
+  const spec = specs[0]
+  if (!spec) throw new Error('the spec was not added')
+  const schema = schemaJson(fields, 0)
+  const entries = [entry(ADDED, dataFile([1n, -2n, new Uint8Array(16).fill(3), new Uint8Array(16).fill(4), 5n]), 1n)]
+  const written = manifestFile(spec, schema, entries)
+  // A name that is defined twice makes a schema that Java's Avro and fastavro do not read.
+  const names = [...JSON.stringify(written.schema).matchAll(/"type":"(?:fixed|record)","name":"(\w+)"/g)].map(([, name]) => name)
+  expect(names).toEqual([...new Set(names)])
+  expect(names.filter((name) => name?.startsWith('decimal'))).toEqual(['decimal_9_2', 'decimal_9_2_1', 'decimal_9_2_2'])
+  const file = await readAvroFile(await writeAvroFile(written, 'null', sync))
+  expect(manifestEntries(file, spec, schema, { snapshot: SNAPSHOT, sequence: 1n })).toEqual(entries)
+})

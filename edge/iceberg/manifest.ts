@@ -51,13 +51,13 @@ const minimalDecimalBytes = (precision: number): number => {
   return size
 }
 
-/** Spec, Appendix A, "Data Type Mappings". */
-const avroType = (type: string): AvroSchema => {
+/** Spec, Appendix A, "Data Type Mappings". `named` gives each fixed type its name. */
+const avroType = (type: string, named: (name: string) => string): AvroSchema => {
   const decimal = decimalOf(type)
   if (decimal)
     return {
       type: 'fixed',
-      name: `decimal_${decimal.precision}_${decimal.scale}`,
+      name: named(`decimal_${decimal.precision}_${decimal.scale}`),
       size: minimalDecimalBytes(decimal.precision),
       logicalType: 'decimal',
       precision: decimal.precision,
@@ -79,7 +79,7 @@ const avroType = (type: string): AvroSchema => {
     case 'timestamptz':
       return { type: 'long', logicalType: 'timestamp-micros', 'adjust-to-utc': type === 'timestamptz' }
     case 'uuid':
-      return { type: 'fixed', name: 'uuid_fixed', size: 16, logicalType: 'uuid' }
+      return { type: 'fixed', name: named('uuid_fixed'), size: 16, logicalType: 'uuid' }
     default:
       return 'bytes'
   }
@@ -103,7 +103,17 @@ export const partitionTypes = (spec: PartitionSpec, schema: SchemaJson): string[
     return type
   })
 
-const entrySchema = (spec: PartitionSpec, types: string[]): AvroRecord => ({
+/** A name may be defined once in an Avro schema: the second of its kind gets a number. Java and fastavro do not read it otherwise. */
+const distinct = (): ((name: string) => string) => {
+  const given = new Map<string, number>()
+  return (name) => {
+    const before = given.get(name) ?? 0
+    given.set(name, before + 1)
+    return before === 0 ? name : `${name}_${before}`
+  }
+}
+
+const entrySchema = (spec: PartitionSpec, types: string[], named = distinct()): AvroRecord => ({
   type: 'record',
   name: 'manifest_entry',
   fields: [
@@ -122,7 +132,7 @@ const entrySchema = (spec: PartitionSpec, types: string[]): AvroRecord => ({
           type: 'record',
           name: 'r102',
           fields: spec.fields.map((partition, i) =>
-            optional(avroName(partition.name), partition['field-id'], avroType(types[i] ?? 'string')),
+            optional(avroName(partition.name), partition['field-id'], avroType(types[i] ?? 'string', named)),
           ),
         }),
         field('record_count', 103, 'long'),

@@ -96,6 +96,20 @@ export const leaves = (fields: readonly Field[]): Leaf[] => {
   return out
 }
 
+/**
+ * The name by which readers know each column, and what is inside it: with dots between (Iceberg's implementations index a
+ * schema so, and refuse to load a table in which two columns have one such name).
+ */
+export const dottedNames = (fields: readonly Field[]): string[] => {
+  const below = (path: string, type: FieldType): string[] => {
+    if (typeof type === 'string') return [path]
+    if (type.type === 'struct') return [path, ...type.fields.flatMap((field) => below(`${path}.${field.name}`, field.type))]
+    if (type.type === 'list') return [path, ...below(`${path}.element`, type.element)]
+    return [path, ...below(`${path}.key`, type.key), ...below(`${path}.value`, type.value)]
+  }
+  return fields.flatMap((field) => below(field.name, field.type))
+}
+
 /** `schema.name-mapping.default` (Iceberg spec, "Column Projection"): finds columns in files that carry no field ids. */
 export const nameMapping = (fields: Field[]): string => {
   type Mapped = { 'field-id': number; names: string[]; fields?: Mapped[] }
