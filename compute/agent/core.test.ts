@@ -102,11 +102,25 @@ describe('offers', () => {
     expect(find(sent(effects), 'cancelled')).toMatchObject({ ...leaseOf(offer(1)), outcome: 'confirmed' })
   })
 
-  test('offers beyond the slots are held and begin one by one, each after its start was answered', () => {
+  test('an offer beyond the slots is accepted and begun in one when a slot is free', () => {
     const core = connected({ slots: 1 })
     const accept = find(sent(core.offers([offer(1), offer(2)])), 'accept')
-    expect(accept.items.map(({ start }) => start)).toEqual([true, false])
+    expect(accept.items).toEqual([{ ...leaseOf(offer(1)), start: true }])
     expect(done(core.ack(answer(accept)))).toEqual([`run ${jobId(1)}`])
+    expect(core.counts()).toEqual({ running: 1, offered: 1 })
+    const effects = core.settled(offer(1), completion(offer(1)), 5)
+    expect(done(effects)).toEqual([])
+    const next = find(sent(effects), 'accept')
+    expect(next.items).toEqual([{ ...leaseOf(offer(2)), start: true }])
+    expect(done(core.ack(answer(next)))).toEqual([`run ${jobId(2)}`])
+  })
+
+  test('one that has waited a second for a slot is accepted, and begins when its start was answered', () => {
+    const core = connected({ slots: 1 })
+    running(core, 1, 2)
+    const accept = find(sent(core.tick()), 'accept')
+    expect(accept.items).toEqual([{ ...leaseOf(offer(2)), start: false }])
+    core.ack(answer(accept))
     expect(core.counts()).toEqual({ running: 1, leased: 1 })
     const effects = core.settled(offer(1), completion(offer(1)), 5)
     expect(done(effects)).toEqual([])
@@ -122,13 +136,15 @@ describe('offers', () => {
   test('a task runs no more often at once than its own bound', () => {
     const core = connected({ slots: 4, task: () => ({ concurrency: 2 }) })
     const accept = find(sent(core.offers([offer(1), offer(2), offer(3)])), 'accept')
-    expect(accept.items.map(({ start }) => start)).toEqual([true, true, false])
+    expect(accept.items.map(({ job }) => String(job))).toEqual([jobId(1), jobId(2)])
+    expect(core.counts()).toEqual({ accepting: 2, offered: 1 })
   })
 
   test('a source runs no more statements at once than its bound', () => {
     const core = connected({ slots: 4, maxActive: () => 1 })
     const accept = find(sent(core.offers([offer(1), offer(2)])), 'accept')
-    expect(accept.items.map(({ start }) => start)).toEqual([true, false])
+    expect(accept.items.map(({ job }) => String(job))).toEqual([jobId(1)])
+    expect(core.counts()).toEqual({ accepting: 1, offered: 1 })
   })
 
   test('the same offer twice is accepted once', () => {
@@ -261,7 +277,8 @@ describe('room', () => {
     const complete = find(sent(core.settled(offer(1), completion(offer(1)), 5)), 'complete')
     core.ack(answer(complete))
     running(core, 2, 3)
-    for (let second = 1; second < 5; second += 1) expect(sent(core.tick())).toEqual([])
+    core.ack(answer(find(sent(core.tick()), 'accept')))
+    for (let second = 2; second < 5; second += 1) expect(sent(core.tick())).toEqual([])
     const messages = sent(core.tick())
     expect(find(messages, 'return').items.map(({ job }) => String(job))).toEqual([jobId(3)])
     expect(find(messages, 'want').want).toBe(0)
@@ -273,8 +290,10 @@ describe('room', () => {
     const core = connected({ slots: 2, task: ({ task }) => ({ concurrency: task === 'summary' ? 1 : null }) })
     const accept = find(sent(core.offers([offer(1), offer(2)])), 'accept')
     const effects = core.ack(answer(accept))
-    expect(core.counts()).toEqual({ running: 1, leased: 1 })
+    expect(core.counts()).toEqual({ running: 1, offered: 1 })
     expect(find(sent(effects), 'want').want).toBe(1)
+    core.ack(answer(find(sent(core.tick()), 'accept')))
+    expect(core.counts()).toEqual({ running: 1, leased: 1 })
     for (let second = 0; second < 20; second += 1) expect(sent(core.tick())).toEqual([])
   })
 })
@@ -293,6 +312,8 @@ describe('cancel and fence', () => {
   test('a leased attempt is cancelled without having run', () => {
     const core = connected({ slots: 1 })
     running(core, 1, 2)
+    core.ack(answer(find(sent(core.tick()), 'accept')))
+    expect(core.counts()).toEqual({ running: 1, leased: 1 })
     expect(find(sent(core.cancel(offer(2))), 'cancelled').outcome).toBe('confirmed')
   })
 

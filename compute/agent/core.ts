@@ -1,6 +1,6 @@
 import type { CancelOutcome } from '../../edge/contract/jobs.ts'
 import type { AckMessage, Failure, Lease, Offer } from '../../edge/contract/node.ts'
-import { type Item, isEmpty, type Lane, lane, takeBatch } from './lanes.ts'
+import { type Item, isEmpty, itemOf, type Lane, lane, MAX_ITEMS, takeBatch } from './lanes.ts'
 import { inTurn, weightOf } from './turns.ts'
 
 import { type CoreSettings, type Effect, keyOf, leaseOf, type Outcome, type Stage } from './words.ts'
@@ -12,11 +12,11 @@ interface Work {
   begins: boolean
   source: string | null
   cancelled: boolean
-  /** Seconds it has been leased without a slot. */
+  /** Seconds it has been here without a slot. */
   waited: number
 }
 
-const LANES = ['complete', 'fail', 'cancelled', 'packed', 'return', 'accept', 'start'] as const
+const LANES = ['complete', 'fail', 'cancelled', 'packed', 'return', 'start', 'accept'] as const
 type LaneName = (typeof LANES)[number]
 /** An answered message of these names single items, not a list. */
 const SINGLE: ReadonlySet<LaneName> = new Set<LaneName>(['cancelled', 'packed'])
@@ -31,6 +31,11 @@ const AHEAD_MS = 1_000
 export const mostAhead = (slots: number): number => Math.max(slots, 8)
 /** Weight of the newest run in the mean of run times. */
 const NEWEST = 0.2
+/**
+ * An offer that cannot begin at once waits so many seconds for a slot before it is accepted, well within the time that it
+ * stands: acceptance and start then mostly are one message, and one transaction of the ledger.
+ */
+const ACCEPT_TICKS = 1
 /** A lease that has waited this many seconds for a slot, all being taken, goes back: another node may be free. */
 const STALL_TICKS = 5
 /** Attempts that wait for their own task's bound, or for their source's, do not stop others from coming; up to this many. */
@@ -155,6 +160,7 @@ export class AgentCore {
       case 'starting':
         work.cancelled = true
         break
+      case 'offered':
       case 'leased':
         this.#neverBegan(work)
         break
@@ -219,9 +225,10 @@ export class AgentCore {
 
   /** Once a second: leases that cannot begin soon go back to their lane, which burns no try. */
   tick(): Effect[] {
-    if (!this.#draining && !this.#slotsFree())
+    if (!this.#draining)
       for (const work of this.#work.values()) {
-        if (work.stage !== 'leased') continue
+        if (work.stage === 'offered') work.waited += 1
+        if (work.stage !== 'leased' || this.#slotsFree()) continue
         work.waited += 1
         if (work.waited < STALL_TICKS) continue
         this.#stalled = true
@@ -238,7 +245,8 @@ export class AgentCore {
       this.#draining = true
       this.#told = 0
       if (this.#connected) this.#send({ type: 'drain', re: this.nextRe() })
-      for (const work of this.#work.values()) if (work.stage === 'leased') this.#giveBack(work, 'the node is shutting down')
+      for (const work of this.#work.values())
+        if (work.stage === 'leased' || work.stage === 'offered') this.#giveBack(work, 'the node is shutting down')
     }
     return this.#flush()
   }
@@ -258,12 +266,11 @@ export class AgentCore {
       const key = keyOf(offer)
       // The same offer twice: the first one is being dealt with.
       if (this.#work.has(key)) continue
-      const work: Work = { offer, stage: 'accepting', begins: false, source: null, cancelled: false, waited: 0 }
+      const work: Work = { offer, stage: 'offered', begins: false, source: null, cancelled: false, waited: 0 }
       this.#work.set(key, work)
       if (this.#draining) this.#giveBack(work, 'the node is shutting down')
       else if (this.#settings.task(offer) === null)
         this.#giveBack(work, `the node has no task "${offer.task}" with hash ${offer.task_hash}`)
-      else this.#lanes.accept.waiting.push({ lease: leaseOf(offer), json: '' })
     }
   }
 
@@ -398,10 +405,11 @@ export class AgentCore {
     for (const { stage, offer } of this.#work.values()) {
       if (stage === 'reporting' || stage === 'returning') continue
       held += 1
-      if (stage === 'accepting') accepting += weightOf(offer)
+      // Whether offers can begin is seen when the acceptance before them is answered.
+      if (stage === 'accepting' || (stage === 'offered' && this.#lanes.accept.flight !== null)) accepting += weightOf(offer)
     }
     const { slots } = this.#settings
-    // Whatever is leased beside a free slot is bounded by something else, so the slot is for others.
+    // Whatever waits beside a free slot is bounded by something else, so the slot is for others.
     const free = Math.min(slots - this.#usedSlots() - accepting, MAX_HELD - held)
     return Math.max(0, this.#idle() + this.#ahead(), free)
   }
@@ -416,7 +424,7 @@ export class AgentCore {
   #flush(): Effect[] {
     if (this.#connected) {
       for (const name of LANES) {
-        const items = name === 'start' ? this.#startable() : SINGLE.has(name) ? this.#takeOne(name) : this.#takeForSending(name)
+        const items = this.#itemsOf(name)
         if (items.length > 0) this.#fly(name, items)
       }
       this.#sayWant()
@@ -430,35 +438,43 @@ export class AgentCore {
     return effects
   }
 
-  #takeOne(name: LaneName): Item[] {
+  /** What of a lane may leave now. */
+  #itemsOf(name: LaneName): Item[] {
     const one = this.#lanes[name]
-    return one.flight === null ? one.waiting.splice(0, 1) : []
-  }
-
-  #takeForSending(name: LaneName): Item[] {
-    const items = takeBatch(this.#lanes[name])
-    if (name !== 'accept') return items
-    // Whether it may begin at once is decided when the message leaves, not when the offer came.
-    return items.flatMap((item) => {
-      const work = this.#work.get(keyOf(item.lease))
-      if (work?.stage !== 'accepting') return []
-      work.begins = this.#slotsFree() && this.#begin(work)
-      return [{ ...item, json: JSON.stringify({ ...item.lease, start: work.begins }) }]
-    })
+    if (one.flight !== null) return []
+    if (name === 'start') return this.#startable()
+    if (name === 'accept') return this.#acceptable()
+    return SINGLE.has(name) ? one.waiting.splice(0, 1) : takeBatch(one)
   }
 
   #startable(): Item[] {
-    if (this.#lanes.start.flight !== null || this.#draining || !this.#slotsFree()) return []
-    const items: Item[] = []
-    for (const work of inTurn(this.#work)) {
-      if (!this.#slotsFree()) break
-      if (!this.#begin(work)) continue
+    return this.#beginning('leased', MAX_ITEMS).map((work) => {
       work.stage = 'starting'
+      return itemOf(leaseOf(work.offer))
+    })
+  }
+
+  #acceptable(): Item[] {
+    const taken = this.#beginning('offered', MAX_ITEMS)
+    for (const work of this.#work.values())
+      if (taken.length < MAX_ITEMS && work.stage === 'offered' && !work.begins && work.waited >= ACCEPT_TICKS) taken.push(work)
+    return taken.map((work) => {
+      work.stage = 'accepting'
+      return itemOf({ ...leaseOf(work.offer), start: work.begins })
+    })
+  }
+
+  /** Work of a stage for which there is room now, which is taken. */
+  #beginning(stage: Stage, most: number): Work[] {
+    if (this.#draining || !this.#slotsFree()) return []
+    const begun: Work[] = []
+    for (const work of inTurn(this.#work, stage)) {
+      if (begun.length === most || !this.#slotsFree()) break
+      if (!this.#begin(work)) continue
       work.begins = true
-      const lease = leaseOf(work.offer)
-      items.push({ lease, json: JSON.stringify(lease) })
+      begun.push(work)
     }
-    return items
+    return begun
   }
 
   #fly(name: LaneName, items: Item[]): void {

@@ -8,13 +8,19 @@ import type { Lease } from '../../edge/contract/node.ts'
 /** A message stays below this, but for a single item that is larger: the platform's sockets took 1 MiB for years. */
 export const MAX_MESSAGE_BYTES = 900_000
 /** The contract's bound is 500 for the smallest of the lists. */
-const MAX_ITEMS = 500
+export const MAX_ITEMS = 500
 
 export interface Item {
   lease: Lease
   /** The item as JSON text, made once. */
   json: string
 }
+
+/** Of a lease and what is said of it. */
+export const itemOf = (said: Lease & Record<string, unknown>): Item => ({
+  lease: { tenant: said.tenant, job: said.job, attempt: said.attempt },
+  json: JSON.stringify(said),
+})
 
 export interface Flight {
   re: number
@@ -29,9 +35,8 @@ export interface Lane {
 
 export const lane = (): Lane => ({ waiting: [], flight: null })
 
-/** Takes what fits into one message, when none is in flight. */
+/** Takes what fits into one message. */
 export const takeBatch = (from: Lane): Item[] => {
-  if (from.flight !== null || from.waiting.length === 0) return []
   let bytes = 0
   let count = 0
   for (const item of from.waiting) {

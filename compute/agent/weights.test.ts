@@ -36,7 +36,8 @@ const of = <Type extends FromNode['type']>(messages: FromNode[], type: Type): Ex
 }
 /** Accepts what is offered; answers the jobs that run now. */
 const take = (core: AgentCore, ...offers: Offer[]): string[] => {
-  const accept = of(sent(core.offers(offers)), 'accept')
+  const accept = sent(core.offers(offers)).find((message) => message.type === 'accept')
+  if (accept?.type !== 'accept') return []
   const effects = core.ack({ re: accept.re, items: accept.items.map((item) => ({ ...item, outcome: 'ok', detail: null })), offers: [] })
   return effects.flatMap((effect) => (effect.do === 'run' ? [effect.offer.job] : []))
 }
@@ -60,16 +61,26 @@ test('a heavy job begins while a slot is free, and until it has ended nothing el
   // Three of its four neighbours end: eight slots of four are taken still.
   for (const n of [1, 2, 3]) {
     const messages = fails(core, offer(n))
-    expect(messages.some(({ type }) => type === 'start')).toBe(false)
+    expect(messages.some(({ type }) => type === 'accept')).toBe(false)
     const said = messages.find((message) => message.type === 'fail')
     if (said?.type === 'fail') expect([said.want, Number(said.idle) < 0]).toEqual([0, true])
   }
-  expect(of(fails(core, heavy), 'start').items.map(({ job }) => job)).toEqual([offer(5).job])
+  expect(of(fails(core, heavy), 'accept').items.map(({ job, start }) => [job, start])).toEqual([[offer(5).job, true]])
 })
 
 test('a tenant with fewer jobs running begins before another whose offers the node holds ahead', () => {
   const { core } = connected(2)
   const theirs = (n: number): Offer => ({ ...offer(n), tenant: 'small' as Offer['tenant'] })
-  take(core, offer(1), offer(2), offer(3), offer(4), offer(5), theirs(6))
-  expect(of(fails(core, offer(1)), 'start').items.map(({ job }) => job)).toEqual([offer(6).job])
+  expect(take(core, offer(1), offer(2), offer(3), offer(4), offer(5), theirs(6))).toEqual([offer(1).job, theirs(6).job])
+  expect(of(fails(core, theirs(6)), 'accept').items.map(({ job }) => job)).toEqual([offer(2).job])
+})
+
+test('the same holds for what was accepted ahead', () => {
+  const { core } = connected(2)
+  const theirs = (n: number): Offer => ({ ...offer(n), tenant: 'small' as Offer['tenant'] })
+  take(core, offer(1), offer(2), offer(3))
+  take(core, offer(4), theirs(5))
+  const accept = of(sent(core.tick()), 'accept')
+  core.ack({ re: accept.re, items: accept.items.map((item) => ({ ...item, outcome: 'ok', detail: null })), offers: [] })
+  expect(of(fails(core, offer(1)), 'start').items.map(({ job }) => job)).toEqual([theirs(5).job])
 })

@@ -3,6 +3,7 @@ import type { Failure, Lease, Offer } from '../../edge/contract/node.ts'
 
 /**
  * Stages of an attempt on this node:
+ *   offered    not accepted yet: it waits a moment for a slot
  *   accepting  its acceptance is not answered yet; it must not run
  *   leased     ours, waits for a slot
  *   starting   its start is not answered yet; it must not run, for it may have been cancelled meanwhile
@@ -10,7 +11,7 @@ import type { Failure, Lease, Offer } from '../../edge/contract/node.ts'
  *   reporting  its end is reported and not answered yet
  *   returning  it is handed back and that is not answered yet
  */
-export type Stage = 'accepting' | 'leased' | 'starting' | 'running' | 'reporting' | 'returning'
+export type Stage = 'offered' | 'accepting' | 'leased' | 'starting' | 'running' | 'reporting' | 'returning'
 
 export type AbortReason = 'cancel' | 'fence' | 'drain'
 
