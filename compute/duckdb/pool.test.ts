@@ -11,14 +11,20 @@ setDefaultTimeout(PATIENCE_MS)
 
 const MIB = 1024 ** 2
 const ENDLESS = 'SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE (a.range * b.range) % 7 = 3'
-/** One long call inside one vector: DuckDB looks at interrupts only between vectors. */
-const DEAF = "SELECT length(repeat('x', 1500000000)), length(repeat('y', 1500000000)), length(repeat('z', 1500000000))"
+/** One call inside one vector that takes hours and little memory: DuckDB looks at interrupts only between vectors. */
+const DEAF = "SELECT levenshtein(repeat('ab', 1000000), repeat('ba', 1000000))"
 
 let root: string
 let pool: DuckdbPool
+/** A timer that never rings, for pools whose statements stop by themselves however slow the machine is. */
+const graces: number[] = []
+const neverRings = (ms: number): Timer => {
+  graces.push(ms)
+  return setTimeout(() => undefined, 0)
+}
 beforeAll(async () => {
   root = await realpath(await mkdtemp(join(tmpdir(), 'scarab-pool-')))
-  pool = new DuckdbPool({ tempFolder: join(root, 'spill'), memoryLimitBytes: 512 * MIB, max: 1, warm: 1 })
+  pool = new DuckdbPool({ tempFolder: join(root, 'spill'), memoryLimitBytes: 512 * MIB, max: 1, warm: 1, after: neverRings })
   await pool.start()
 })
 afterAll(async () => {
@@ -80,13 +86,10 @@ describe('a pool of DuckDB children', () => {
     expect(pool.pids).toHaveLength(1)
   })
 
-  test('stops a running statement within a second', async () => {
+  test('interrupts a running statement, and gives it less than a second to stop', async () => {
     const controller = new AbortController()
     let how = ''
-    let aborted = 0
-    controller.signal.addEventListener('abort', () => {
-      aborted = performance.now()
-    })
+    graces.length = 0
     const failure = await faultOf(
       pool.use(
         open,
@@ -97,9 +100,10 @@ describe('a pool of DuckDB children', () => {
         },
       ),
     )
-    expect(performance.now() - aborted).toBeLessThan(1_000)
     expect(failure.class).toBe('cancelled')
     expect(how).toBe('interrupted')
+    expect(graces).toHaveLength(1)
+    expect(graces[0]).toBeLessThan(1_000)
     expect(await pool.use(open, never(), (session) => session.run('SELECT 41 + 1'))).toEqual([[42]])
   })
 
@@ -107,13 +111,9 @@ describe('a pool of DuckDB children', () => {
     const controller = new AbortController()
     const [pid = 0] = pool.pids
     let how = ''
-    let aborted = 0
-    controller.signal.addEventListener('abort', () => {
-      aborted = performance.now()
-    })
-    const large = new DuckdbPool({ tempFolder: join(root, 'large'), memoryLimitBytes: 8_192 * MIB, max: 1 })
+    const deaf = new DuckdbPool({ tempFolder: join(root, 'deaf'), memoryLimitBytes: 512 * MIB, max: 1 })
     const failure = await faultOf(
-      large.use(
+      deaf.use(
         open,
         controller.signal,
         (session) => abortWhenRunning(controller, session, DEAF),
@@ -122,11 +122,10 @@ describe('a pool of DuckDB children', () => {
         },
       ),
     )
-    expect(performance.now() - aborted).toBeLessThan(1_500)
     expect(failure.class).toBe('cancelled')
     expect(how).toBe('killed')
-    expect(await large.use(open, never(), (session) => session.run('SELECT 1'))).toEqual([[1]])
-    await large.close()
+    expect(await deaf.use(open, never(), (session) => session.run('SELECT 1'))).toEqual([[1]])
+    await deaf.close()
     expect(pool.pids).toEqual([pid])
   })
 

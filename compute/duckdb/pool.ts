@@ -63,6 +63,7 @@ export class DuckdbPool {
       threads: options.threads ?? availableParallelism(),
       memoryLimitBytes: options.memoryLimitBytes ?? Math.max(MIN_MEMORY_BYTES, Math.floor((totalmem() * MEMORY_SHARE) / this.#max)),
       maxSpillBytes: options.maxSpillBytes ?? null,
+      ...(options.after === undefined ? {} : { after: options.after }),
     }
   }
 

@@ -20,6 +20,8 @@ export interface ChildOptions {
   /** Where the child's own folder for spilled data is made. */
   tempFolder: string
   maxSpillBytes: number | null
+  /** `setTimeout`, but in tests: how long a machine takes to stop a statement must not decide what they see. */
+  after?: (ms: number, run: () => void) => Timer
 }
 
 /** What a piece of work may do with a child while it holds it. */
@@ -42,6 +44,7 @@ type Waiting = { resolve(answer: unknown): void; reject(error: Error): void }
 export class DuckdbChild implements DuckdbSession {
   readonly #process: Bun.Subprocess
   readonly #folder: string
+  readonly #after: NonNullable<ChildOptions['after']>
   readonly #waiting = new Map<number, Waiting>()
   #version = ''
   #next = 1
@@ -64,6 +67,7 @@ export class DuckdbChild implements DuckdbSession {
       maxSpillBytes: options.maxSpillBytes,
     }
     this.#folder = folder
+    this.#after = options.after ?? ((ms, run) => setTimeout(run, ms))
     this.#process = Bun.spawn([process.execPath, '--no-install', join(import.meta.dir, 'child.ts'), JSON.stringify(settings)], {
       cwd: folder,
       // Nothing of the node's environment: it may hold passwords of sources.
@@ -185,10 +189,10 @@ export class DuckdbChild implements DuckdbSession {
       if (this.#waiting.size === 0) return
       this.stopped = 'interrupted'
       if (this.alive) this.#post({ op: 'interrupt' })
-      last = setTimeout(() => {
+      last = this.#after(INTERRUPT_GRACE_MILLISECONDS, () => {
         this.stopped = 'killed'
         this.kill(engineFault('cancelled', 'cancelled', 'the statement did not stop within a second, so its DuckDB process was killed'))
-      }, INTERRUPT_GRACE_MILLISECONDS)
+      })
     }
     signal.addEventListener('abort', stop, { once: true })
     try {

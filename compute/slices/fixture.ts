@@ -118,7 +118,8 @@ export const messageOf = (
     files,
     max_body_bytes: 262_144,
     put: { url: '/put/answer', headers: { 'if-none-match': '*' } },
-    timeout_seconds: 20,
+    // For a busy machine: only what has no end shall end by it.
+    timeout_seconds: 240,
     ...more,
   })
 }

@@ -97,7 +97,7 @@ describe('the child process', () => {
     process.env.SCARAB_TEST_SECRET = 'hidden'
     const sandbox = new Sandbox(settings)
     try {
-      expect(await sandbox.run(task('SELECT count(*) FROM result'), 20_000)).toMatchObject({ ok: true })
+      expect(await sandbox.run(task('SELECT count(*) FROM result'), 240_000)).toMatchObject({ ok: true })
       const environment = readFileSync(`/proc/${sandbox.pid}/environ`, 'utf8').split('\0').filter(Boolean)
       const names = environment.map((line) => line.split('=')[0] ?? '').sort()
       expect(names.filter((name) => !name.startsWith('NODE_CHANNEL'))).toEqual([
@@ -118,7 +118,7 @@ describe('the child process', () => {
   test('answers what waits when it is ended, and takes nothing more', async () => {
     const sandbox = new Sandbox(settings)
     const endless = 'WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t) SELECT count(*) FROM t'
-    const pending = Array.from({ length: 6 }, () => sandbox.run(task(endless), 60_000))
+    const pending = Array.from({ length: 6 }, () => sandbox.run(task(endless), 240_000))
     await sandbox.close()
     for (const answer of await Promise.all(pending)) expect(answer).toMatchObject({ ok: false, code: 'unavailable' })
     expect(await sandbox.run(task('SELECT 1'), 1_000)).toMatchObject({ ok: false, code: 'unavailable' })
@@ -128,9 +128,9 @@ describe('the child process', () => {
     const script = `
       import { Sandbox } from ${JSON.stringify(join(import.meta.dir, 'sandbox.ts'))}
       const sandbox = new Sandbox({ ...${JSON.stringify(settings)}, parent: process.pid })
-      await sandbox.run(${JSON.stringify(task('SELECT 1'))}, 20000)
+      await sandbox.run(${JSON.stringify(task('SELECT 1'))}, 240000)
       console.log('answered')
-      sandbox.run(${JSON.stringify(task('WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t) SELECT count(*) FROM t'))}, 60000)
+      sandbox.run(${JSON.stringify(task('WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t) SELECT count(*) FROM t'))}, 240000)
       setInterval(() => {}, 1000)`
     const node = Bun.spawn({ cmd: [process.execPath, '-e', script], stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' })
     const reader = node.stdout.getReader()

@@ -1,11 +1,14 @@
-import { expect, test } from 'bun:test'
+import { expect, setDefaultTimeout, test } from 'bun:test'
 import { Family } from '../../edge/contract/ids.ts'
 import { AnnouncedTask } from '../../edge/contract/tasks.ts'
 import type { Source } from '../engines/engine.ts'
+import { PATIENCE_MS } from '../test-patience.ts'
 import { announcement } from './catalogue.ts'
 import { KNOWN_TAGS } from './directives.ts'
 import { parseTasks } from './parse.ts'
 import { readStatement } from './placeholders.ts'
+
+setDefaultTimeout(PATIENCE_MS)
 
 const FILES = 4_000
 const SEED = Number(process.env.SCARAB_FUZZ_SEED ?? 20_261_121)
@@ -124,14 +127,13 @@ test('random bytes are read without a throw', () => {
   }
 })
 
-test('a large hostile file is read in linear time', () => {
-  const started = performance.now()
-  parseTasks('/x.sql', `-- name: a\n${'-- a:b:'.repeat(20_000)}\nSELECT ${'/*'.repeat(50_000)}`, [])
-  parseTasks('/x.sql', `-- name: a\nSELECT ${'$1,'.repeat(80_000)}1 ${"''".repeat(40_000)}`, [])
-  parseTasks(
-    '/x.sql',
-    `-- name: a\n-- types: ${'a'.repeat(50_000)}\n-- param: ${'x '.repeat(50_000)}\n-- max_runtime: ${'1'.repeat(50_000)}\nSELECT 1`,
-    [],
-  )
-  expect(performance.now() - started).toBeLessThan(2_000)
+// What looks back at everything for each character would be at it for hours.
+test('a hostile file of megabytes is read at all', () => {
+  const many = (text: string, thousands: number): string => text.repeat(thousands * 1_000)
+  parseTasks('/x.sql', `-- name: a\n${many('-- a:b:', 200)}\nSELECT ${many('/*', 500)}`, [])
+  parseTasks('/x.sql', `-- name: a\nSELECT ${many('$1,', 800)}1 ${many("''", 400)}`, [])
+  const tags = `-- types: ${many('a', 500)}\n-- param: ${many('x ', 500)}\n-- max_runtime: ${many('1', 500)}`
+  const { tasks, problems } = parseTasks('/x.sql', `-- name: a\n${tags}\nSELECT 1`, [])
+  expect(tasks).toEqual([])
+  expect(problems.length).toBeGreaterThan(0)
 })

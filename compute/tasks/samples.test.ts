@@ -29,7 +29,7 @@ test('all of them load where the warehouse is configured', async () => {
 
 test('the flights are described and counted by DuckDB, from the files that a node may read without configuration', async () => {
   const temp = await mkdtemp(join(tmpdir(), 'scarab-samples-'))
-  const pool = new DuckdbPool({ tempFolder: temp, max: 1 })
+  const pool = new DuckdbPool({ tempFolder: temp, max: 1, memoryLimitBytes: 1024 ** 3 })
   try {
     const loaded = loadNodeConfig({ file: null, env: {}, root: join(folder, '..') })
     if (!loaded.ok) throw new Error('the defaults are wrong')

@@ -38,6 +38,9 @@ const authenticate = async (headers: Headers): Promise<Authenticated> => {
   return { ok: true, identity: { kind: 'person', tenant: TenantId.parse(tenant), scopes: held, ...common } }
 }
 
+/** Near the clock by which the SDK signs, but standing still, at a whole second as tokens know them. */
+const NOW = Math.floor(Date.now() / 1_000) * 1_000
+
 const world = async () => {
   const bucket = fakeBucket()
   await bucket.put('t/acme/payments.daily_pnl/metadata/00004-a.metadata.json', METADATA)
@@ -49,7 +52,7 @@ const world = async () => {
     pointer: async (tenant, family) => tables[tenant]?.[family] ?? null,
     bucket,
     secrets: SECRET,
-    now: Date.now,
+    now: () => NOW,
   }
   const app = new Hono().route(
     '/iceberg/v1',
@@ -111,9 +114,7 @@ describe('the catalog', () => {
     expect(json['storage-credentials']).toHaveLength(1)
     expect(json['storage-credentials'][0].prefix).toBe('s3://lake/t/acme/payments.daily_pnl/')
     expect(json['storage-credentials'][0].config).toMatchObject({ 's3.session-token': config['s3.session-token'] })
-    const life = Number(config['s3.session-token-expires-at-ms']) - Date.now()
-    expect(life).toBeGreaterThan(3_500_000)
-    expect(life).toBeLessThanOrEqual(3_600_000)
+    expect(Number(config['s3.session-token-expires-at-ms'])).toBe(NOW + 3_600_000)
   })
 
   it('gives new credentials, and both kinds read the table and nothing beside it', async () => {
@@ -137,7 +138,7 @@ describe('the catalog', () => {
             const response = await answerS3(new Request(url, { headers: sent.headers }), {
               bucket,
               secrets: SECRET,
-              now: Date.now,
+              now: () => NOW,
               keys: new SigningKeys(),
               log: () => undefined,
             })

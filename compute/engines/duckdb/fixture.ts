@@ -66,10 +66,15 @@ export interface RunMore {
   source?: Source
 }
 
-export const tryOut = async (): Promise<TryOut> => {
+/** `after`: how long the pool waits for a statement that was interrupted. */
+export const tryOut = async (after?: (ms: number, run: () => void) => Timer): Promise<TryOut> => {
   const root = await mkdtemp(join(tmpdir(), 'scarab-duckdb-'))
   const folder = await mkdtemp(join(root, 'tasks-'))
-  const pool = new DuckdbPool({ tempFolder: join(root, 'spill'), memoryLimitBytes: 512 * 1024 ** 2 })
+  const pool = new DuckdbPool({
+    tempFolder: join(root, 'spill'),
+    memoryLimitBytes: 512 * 1024 ** 2,
+    ...(after === undefined ? {} : { after }),
+  })
   await pool.start()
   const engine = new DuckdbEngine({ pool, allowedFolders: [folder] })
   const run = async (sql: string, more: RunMore = {}) => {

@@ -85,7 +85,7 @@ const QUIET = new AbortController().signal
 export const openFixture = async (options: PostgresOptions = {}): Promise<Fixture> => {
   const server = await startPostgres(options)
   const home = await mkdtemp(join(tmpdir(), 'scarab-pg-engine-'))
-  const duckdb = new DuckdbPool({ tempFolder: home, max: 1, warm: 1, threads: 2 })
+  const duckdb = new DuckdbPool({ tempFolder: home, max: 1, warm: 1, threads: 2, memoryLimitBytes: 1024 ** 3 })
   await duckdb.start()
   // Only a server that never answers is given up here: a slow one is this machine's.
   const engine = new PostgresEngine({ pool: duckdb, stopPatienceMs: PATIENCE_MS / 2 })

@@ -26,12 +26,16 @@ describe('Pages', () => {
   it('asks at once for what is seen first, and for later pages when the view has settled', async () => {
     vi.useFakeTimers()
     const rows = source(10_000)
-    const changed = vi.fn()
-    const pages = new Pages(rows, changed, () => undefined)
+    const changed = Promise.withResolvers<void>()
+    const pages = new Pages(
+      rows,
+      () => changed.resolve(),
+      () => undefined,
+    )
     pages.want(0, 30)
     expect(rows.asked.map((one) => one.from)).toEqual([0])
     rows.asked[0]?.answer()
-    await vi.waitFor(() => expect(changed).toHaveBeenCalled())
+    await changed.promise
     expect(pages.row(5)).toEqual([5])
     for (let at = 0; at < 9_000; at += 500) pages.want(at, at + 30)
     expect(rows.asked).toHaveLength(1)
