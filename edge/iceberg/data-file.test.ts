@@ -24,7 +24,7 @@ const partitioned = (type: string, stats: Partial<ColumnStats> | null): Partitio
 test('a file is partitioned by a column that has one value in it, or none at all', () => {
   expect(partitioned('int', { min: '7', max: '7' })).toEqual([7])
   expect(partitioned('string', { min: '', max: '' })).toEqual([''])
-  expect(partitioned('double', { min: '1.5', max: '1.5' })).toEqual([1.5])
+  expect(partitioned('decimal(9,2)', { min: '-1.50', max: '-1.50' })).toEqual([-150n])
   expect(partitioned('int', { nulls: 5 })).toEqual([null])
 })
 
@@ -35,7 +35,12 @@ test('a file with several values, with some nulls, or of which nothing is known,
   expect(partitioned('int', null)).toBe('default')
 })
 
-test('bounds leave NaN out, so a file that may hold one beside its one number is not either', () => {
-  expect(partitioned('double', { min: '1.5', max: '1.5', nans: 1 })).toBe('default')
-  expect(partitioned('float', { min: '1.5', max: '1.5', nans: null })).toBe('default')
+test.each([
+  ['double', '1.5'],
+  ['float', '1.5'],
+  ['uuid', '00000000-0000-0000-0000-000000000001'],
+])('a %s divides no files, whose readers would find too little: NaN has no bound, and PyIceberg misreads the others', (type, text) => {
+  expect(partitioned(type, { min: text, max: text })).toBe('default')
+  expect(partitioned(type, { min: text, max: text, nans: null })).toBe('default')
+  expect(partitioned(type, { nulls: 5 })).toBe('default')
 })

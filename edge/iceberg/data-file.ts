@@ -12,13 +12,18 @@ export interface FileOrigin {
   path: string
 }
 
-/** The one value that a column has in a whole file, or undefined where it has several or nobody knows. */
+/**
+ * Types whose values divide no files. Of floats: bounds leave NaN out, and zero has two signs. PyIceberg 0.12 reads a double
+ * of a partition as a float and compares a UUID of one with bytes: asked for such a value it finds no row, without an error.
+ * Their bounds tell as much.
+ */
+const UNDIVIDED: ReadonlySet<string> = new Set(['float', 'double', 'uuid'])
+
+/** The one value that a column has in a whole file, or undefined where it has several, or nobody knows, or it must not divide. */
 const onlyValue = (type: string, fileType: string, stats: ColumnStats | undefined): PartitionValue | undefined => {
-  if (!stats) return undefined
+  if (!stats || UNDIVIDED.has(type)) return undefined
   if (stats.values > 0 && stats.nulls === stats.values) return null
   if (stats.nulls > 0 || stats.min === null || stats.min !== stats.max) return undefined
-  // Bounds leave NaN out, so only the count of them tells that a file of floats has one value.
-  if ((type === 'float' || type === 'double') && stats.nans !== 0) return undefined
   return promotedValue(type, fileType, stats.min)
 }
 
