@@ -47,8 +47,10 @@ export type Step = z.infer<typeof Step>
 
 export const GroupBody = z.strictObject({
   steps: z.record(StepName, Step),
-  /** All steps must have ended by then, or what is left is cancelled and the group fails; what undoes steps, and the alert, may still run. */
+  /** All steps must have ended by then, or what is left is cancelled and the group fails. What undoes steps, and the alert, run after it. */
   deadline: Duration.optional(),
+  /** How long those may take together, from the moment they may begin: an hour when nobody says. What is left then is cancelled, and the group ends. */
+  compensation_deadline: Duration.optional(),
   alias: Alias.optional(),
   /** Runs once when the group has failed. */
   alert: JobStep.pick({ task: true, args: true, queue: true, db: true }).optional(),
@@ -92,6 +94,8 @@ export const Group = z.object({
   created_at: Instant,
   finished_at: Instant.nullable(),
   deadline_at: Instant.nullable(),
+  /** Until when it is undone, and the alert may run; null before that has begun. */
+  compensation_deadline_at: Instant.nullable().optional(),
   /** The last numbered event of the group. */
   seq: z.int().min(0),
   error: JobError.nullable(),

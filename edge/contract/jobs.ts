@@ -80,7 +80,7 @@ export const Job = z.object({
   /** The dead job that this one runs again, and the job that ran this one again. */
   retried_from: JobId.nullable().optional(),
   retried_as: JobId.nullable().optional(),
-  /** What a waiting job waits for: job ids of what it coalesced with, or names of steps. Empty: a slot. */
+  /** What a waiting job waits for: ids of the job it coalesced with or of its parents' jobs, names of parents that a person decides, the schedule whose run before has not ended. Empty: a slot. */
   waiting_for: z.array(z.string()).optional(),
   group: z.object({ id: GroupId, step: StepName }).nullable().optional(),
   schedule: ScheduleId.nullable().optional(),

@@ -20,14 +20,22 @@ export const ScheduleBody = SubmitOptions.extend({
   missed: MissedPolicy.optional(),
   /** `skip` when nobody says. */
   overlap: OverlapPolicy.optional(),
+  /** While it is paused it is never due, and nothing of that time is made up for. */
+  paused: z.boolean().optional(),
 })
 export type ScheduleBody = z.infer<typeof ScheduleBody>
+
+/** What a PUT says: a schedule whole, but for its task, which stays. */
+export const SchedulePut = ScheduleBody.partial({ task: true })
+export type SchedulePut = z.infer<typeof SchedulePut>
+/** What a PATCH says: what it leaves out stays as it is. */
+export const SchedulePatch = SchedulePut.omit({ task: true })
 
 export const Schedule = ScheduleBody.required({ cron: true, tz: true, missed: true, overlap: true }).extend({
   id: ScheduleId,
   /** `api`, or `file` for a `-- schedule:` line of the task. */
   source: z.enum(['api', 'file']),
-  /** Null: it will never be due again. */
+  /** Null: it will never be due again, or it is paused. */
   next_at: Instant.nullable(),
   /** When the last run was due that was started, and its job. */
   last_at: Instant.nullable(),

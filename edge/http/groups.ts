@@ -14,8 +14,8 @@ import { readBody } from './body.ts'
 import { type AppContext, type AppEnv, personOf } from './context.ts'
 import { taggedJson } from './etags.ts'
 import { allow } from './guard.ts'
-import { idempotencyKey, queryInteger } from './headers.ts'
-import { digest, keyOf, ledgerOf, rememberLedger } from './jobs.ts'
+import { idempotencyKey, preferredWait, queryInteger } from './headers.ts'
+import { applied, digest, keyOf, ledgerOf, rememberLedger } from './jobs.ts'
 import { fromFault } from './problem.ts'
 
 const DEFAULT_PAGE = 20
@@ -51,7 +51,7 @@ const tasksOf = async (c: AppContext, body: GroupBody): Promise<Map<TaskName, Ca
 const prepareGroup = async (
   c: AppContext,
   body: GroupBody,
-): Promise<Pick<GroupSubmission, 'alias' | 'deadline_seconds' | 'rights' | 'steps'>> => {
+): Promise<Pick<GroupSubmission, 'alias' | 'deadline_seconds' | 'undo_seconds' | 'rights' | 'steps'>> => {
   const person = personOf(c)
   const tasks = await tasksOf(c, body)
   const planned = planGroup(body, (name) => tasks.get(name) ?? null)
@@ -72,6 +72,7 @@ const prepareGroup = async (
   return {
     alias: body.alias ?? null,
     deadline_seconds: body.deadline === undefined ? null : toSeconds(body.deadline),
+    undo_seconds: body.compensation_deadline === undefined ? null : toSeconds(body.compensation_deadline),
     rights: person.scopes,
     steps,
   }
@@ -79,8 +80,9 @@ const prepareGroup = async (
 
 const take = async (c: AppContext, wanted: GroupSubmission): Promise<Response> => {
   await rememberLedger(c)
-  const group = groupOf(await ledgerOf(c).submitGroup(wanted))
-  return c.json(group, 202, { location: group.links.self ?? '' })
+  const wait = preferredWait(c)
+  const group = groupOf(await ledgerOf(c).submitGroup(wanted, wait * 1000))
+  return c.json(group, wait > 0 && group.finished_at !== null ? 200 : 202, { location: group.links.self ?? '', ...applied(wait) })
 }
 
 const submitHandler = async (c: AppContext): Promise<Response> => {
@@ -138,7 +140,10 @@ const decideHandler = (decision: 'approve' | 'reject') => async (c: AppContext) 
 export const groupsApp = new Hono<AppEnv>()
   .post('/', allow('jobs:submit'), submitHandler)
   .get('/', allow('jobs:read'), listHandler)
-  .get('/:id', allow('jobs:read'), async (c) => taggedJson(c, await ask(c, { do: 'show' })))
+  .get('/:id', allow('jobs:read'), async (c) => {
+    const wait = preferredWait(c)
+    return taggedJson(c, groupOf(await ledgerOf(c).group(groupIdOf(c), { do: 'show' }, wait * 1000)), applied(wait))
+  })
   .delete('/:id', allow('jobs:delete'), async (c) => {
     await ask(c, { do: 'remove' })
     return c.body(null, 204)

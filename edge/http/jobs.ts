@@ -34,7 +34,8 @@ export const foundOr = (found: 'no' | 'gone' | 'yes', id: string): void => {
   if (found === 'gone') throw new Problem('gone', `The job ${id} was deleted.`)
 }
 
-const applied = (wait: number): Record<string, string> => (wait > 0 ? { 'preference-applied': `wait=${wait}` } : {})
+/** RFC 7240, section 3: what of the preference was granted. */
+export const applied = (wait: number): Record<string, string> => (wait > 0 ? { 'preference-applied': `wait=${wait}` } : {})
 
 const hex = (bytes: ArrayBuffer): string => [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, '0')).join('')
 export const digest = async (text: string): Promise<string> => hex(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text)))

@@ -7,6 +7,12 @@ const ifNoneMatch = {
   schema: text,
   description: '`ETag` of an answer before. RFC 9110, section 13.1.2.',
 } as const
+const prefer = {
+  name: 'Prefer',
+  in: 'header',
+  schema: text,
+  description: '`wait=N`: answer when the group has ended, after N seconds at most (30). RFC 7240.',
+} as const
 const notModified = { 304: { description: 'It is as the tag of If-None-Match says' } }
 const decide = (word: 'approve' | 'reject', what: string): Operation => ({
   method: 'post',
@@ -25,10 +31,14 @@ export const GROUP_OPERATIONS: Operation[] = [
     summary: 'Run several tasks, in the order that their needs give',
     scope: 'jobs:submit',
     parameters: [
+      prefer,
       { name: 'Idempotency-Key', in: 'header', schema: text, description: 'Same key and body within 24 h: same answer. Other body: 422.' },
     ],
     body: 'GroupSubmit',
-    answers: { 202: { description: 'Taken whole', schema: 'Group' } },
+    answers: {
+      202: { description: 'Taken whole', schema: 'Group' },
+      200: { description: 'Ended while the request waited', schema: 'Group' },
+    },
     problems: [400, 401, 403, 409, 410, 413, 415, 422, 429],
   },
   {
@@ -56,7 +66,7 @@ export const GROUP_OPERATIONS: Operation[] = [
     path: '/v1/groups/{id}',
     summary: 'One group with its steps',
     scope: 'jobs:read',
-    parameters: [ifNoneMatch],
+    parameters: [prefer, ifNoneMatch],
     answers: { 200: { description: 'The group', schema: 'Group' }, ...notModified },
     problems: [401, 403, 404, 410],
   },

@@ -58,7 +58,7 @@ test('the document has the parts that OpenAPI 3.1 demands', () => {
     expect(path).toMatch(/^\//)
     for (const [method, operation] of Object.entries(item)) {
       const at = `${method} ${path}`
-      expect(['get', 'post', 'put', 'delete'], at).toContain(method)
+      expect(['get', 'post', 'put', 'patch', 'delete'], at).toContain(method)
       expect(operation.summary, at).toBeTypeOf('string')
       const parameters = Array.isArray(operation.parameters) ? operation.parameters : []
       const inPath = parameters.filter(({ in: place, required }) => place === 'path' && required === true).map(({ name }) => `{${name}}`)

@@ -8,7 +8,7 @@ import { LedgerFigures } from '../contract/ledger.ts'
 import { ResultDocument } from '../contract/manifests.ts'
 import { ProblemDocument } from '../contract/problems.ts'
 import { Queue, QueueSettings } from '../contract/queues.ts'
-import { Schedule, ScheduleBody } from '../contract/schedules.ts'
+import { Schedule, ScheduleBody, SchedulePatch, SchedulePut } from '../contract/schedules.ts'
 import { SliceAnswer, SliceRequest } from '../contract/slices.ts'
 import { TaskInfo } from '../contract/tasks.ts'
 import { EVENT_OPERATIONS } from './openapi-events.ts'
@@ -42,6 +42,8 @@ const COMPONENTS = {
   Queue,
   QueuePage: page(Queue),
   ScheduleSubmit: ScheduleBody,
+  SchedulePut,
+  SchedulePatch,
   Schedule,
   SchedulePage: page(Schedule),
   DeadJob,
@@ -55,7 +57,7 @@ const COMPONENTS = {
 export type Component = keyof typeof COMPONENTS
 
 export interface Operation {
-  method: 'get' | 'post' | 'put' | 'delete' | 'head'
+  method: 'get' | 'post' | 'put' | 'patch' | 'delete' | 'head'
   path: string
   summary: string
   scope: string | null

@@ -1,8 +1,9 @@
 import { Hono } from 'hono'
+import { z } from 'zod'
 import { isTimeZone, readCron } from '../contract/cron.ts'
 import { ScheduleId } from '../contract/ids.ts'
 import { Problem } from '../contract/problems.ts'
-import { MissedPolicy, OverlapPolicy, ScheduleBody } from '../contract/schedules.ts'
+import { MissedPolicy, OverlapPolicy, type Schedule, ScheduleBody, SchedulePatch, SchedulePut } from '../contract/schedules.ts'
 import type { CataloguedTask } from '../directory/catalogue.ts'
 import { prepareRun } from '../ledger/scheduled.ts'
 import type { NewSchedule, Wanted } from '../ledger/schedules.ts'
@@ -33,7 +34,7 @@ const refuse = (detail: string): never => {
 }
 
 /** The times, zone and policies that a body and the task's own line come to. */
-const settled = (task: CataloguedTask, body: ScheduleBody): Wanted => {
+const settled = (task: CataloguedTask, { paused: _paused, ...body }: ScheduleBody): Wanted => {
   const line = task.schedule ?? null
   const cron =
     body.cron ?? line?.cron ?? refuse(`/cron: the task "${task.name}" has no schedule line of its own: say when, such as "0 6 * * 1-5".`)
@@ -52,25 +53,47 @@ const settled = (task: CataloguedTask, body: ScheduleBody): Wanted => {
   }
 }
 
-const createHandler = async (c: AppContext): Promise<Response> => {
-  const body = await readBody(c, ScheduleBody)
+/** A body against its task as it is now: what the ledger is to keep. */
+const prepared = async (c: AppContext, body: ScheduleBody): Promise<NewSchedule> => {
   const task = await taskNamed(c, body.task)
   const wanted = settled(task, body)
   const rights = personOf(c).scopes
   const { task: _task, ...options } = wanted
-  const prepared = prepareRun(rights, task, options)
-  if (!prepared.ok) throw fromFault(prepared)
+  const run = prepareRun(rights, task, options)
+  if (!run.ok) throw fromFault(run)
+  const { paused } = body
+  return { task: task.name, source: 'api', wanted, run: run.submission, rights: [...rights], ...(paused === undefined ? {} : { paused }) }
+}
+
+const createHandler = async (c: AppContext): Promise<Response> => {
+  const schedule = await prepared(c, await readBody(c, ScheduleBody))
   await rememberLedger(c)
-  const made = await ledgerOf(c).createSchedule({
-    task: task.name,
-    source: 'api',
-    wanted,
-    run: prepared.submission,
-    rights: [...rights],
-  } satisfies NewSchedule)
+  const made = await ledgerOf(c).createSchedule(schedule)
   if (!made.ok) throw fromFault(made)
   return c.json(made.schedule, made.created ? 201 : 200, { location: made.schedule.links?.self ?? '' })
 }
+
+/** Replaces a schedule (PUT: what is left out gets its default) or parts of it (PATCH: that stays). Its task stays. */
+const changeHandler = async (c: AppContext, way: 'put' | 'patch'): Promise<Response> => {
+  const id = scheduleIdOf(c.req.param('id'))
+  const body: SchedulePut = await readBody(c, way === 'put' ? SchedulePut : SchedulePatch)
+  const ledger = ledgerOf(c)
+  const schedule = await ledger.schedule(id)
+  if (!schedule) throw notFound(id)
+  const { task = schedule.task, paused, ...said } = body
+  if (task !== schedule.task) refuse(`/task: the schedule ${id} runs "${schedule.task}". Delete it, and make another one for "${task}".`)
+  const isWhole = way === 'put' || Object.keys(said).length > 0
+  const changed = await ledger.changeSchedule(id, {
+    // What a file says is refused by the ledger, whatever its task is now.
+    to: isWhole ? await prepared(c, { ...(way === 'put' ? {} : saidBy(schedule)), ...said, task }) : null,
+    paused: paused ?? (way === 'put' ? false : null),
+  })
+  if (!changed.ok) throw fromFault(changed)
+  return c.json(changed.schedule)
+}
+
+/** What a client said of a schedule, among what is shown of it. */
+const saidBy = (schedule: Schedule): ScheduleBody => z.object(ScheduleBody.shape).parse(schedule)
 
 const removeHandler = async (c: AppContext, given: string | undefined): Promise<Response> => {
   const id = scheduleIdOf(given)
@@ -105,4 +128,6 @@ export const schedulesApp = new Hono<AppEnv>()
     if (!schedule) throw notFound(id)
     return taggedJson(c, schedule)
   })
+  .put('/:id', allow('queues:manage'), (c) => changeHandler(c, 'put'))
+  .patch('/:id', allow('queues:manage'), (c) => changeHandler(c, 'patch'))
   .delete('/:id', allow('queues:manage'), (c) => removeHandler(c, c.req.param('id')))

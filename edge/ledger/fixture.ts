@@ -133,6 +133,7 @@ export const submissionOf = (body: unknown, change: Partial<GroupSubmission> = {
   return {
     alias: parsed.alias ?? null,
     deadline_seconds: typeof parsed.deadline === 'number' ? parsed.deadline : null,
+    undo_seconds: typeof parsed.compensation_deadline === 'number' ? parsed.compensation_deadline : null,
     request: JSON.stringify(body),
     idempotency: null,
     retries: null,

@@ -5,6 +5,7 @@ import { ARGS_ARCHIVED, argsOf } from './archive.ts'
 import { type CancelAnswer, cancel } from './cancel.ts'
 import { pointerTo, writerOf } from './coalesce.ts'
 import type { LedgerContext } from './context.ts'
+import { awaitedBy } from './groups/awaits.ts'
 import { awayFrom, recall } from './housekeeping.ts'
 import { findJob, type JobRow, updateJob } from './jobs.ts'
 import type { ListQuery } from './listing.ts'
@@ -71,6 +72,12 @@ export class JobDesk {
     if (now?.args === ARGS_ARCHIVED) commit((inner) => updateJob(inner, now, { args }))
   }
 
+  #show(row: JobRow): Job {
+    const { context, live } = this.#deps
+    const parents = awaitedBy(context, row)
+    return { ...showJob(row, live.get(row.id)), ...(parents.length > 0 ? { waiting_for: parents } : {}) }
+  }
+
   /** Lets a result expire that has moved, or to which jobs point that have. Never throws: the timer asks again. */
   async expire(writer: string): Promise<void> {
     const { context, commit } = this.#deps
@@ -84,7 +91,7 @@ export class JobDesk {
   }
 
   async job(id: string, wait_ms: number): Promise<JobAnswer> {
-    const { context, bucket, live, untilEnded } = this.#deps
+    const { context, bucket, untilEnded } = this.#deps
     let found = await this.#find(id)
     if (found.found === 'yes' && wait_ms > 0 && found.row.finished_at === null) {
       await untilEnded(id as JobId, wait_ms)
@@ -94,12 +101,12 @@ export class JobDesk {
     const { row } = found
     // Too many for the database, and for lists: only who asks for the job itself is shown them.
     const args = row.args === ARGS_ARCHIVED ? await argsOf(context, bucket, row) : row.args
-    return { found: 'yes', job: showJob({ ...row, args }, live.get(id)) }
+    return { found: 'yes', job: this.#show({ ...row, args }) }
   }
 
   async list(query: ListQuery): Promise<{ items: Job[]; next: string | null }> {
     const { rows, next } = await this.#deps.moved.list(query)
-    return { items: rows.map((row) => showJob(row, this.#deps.live.get(row.id))), next }
+    return { items: rows.map((row) => this.#show(row)), next }
   }
 
   async cancel(id: string, reason: string): Promise<Missing | { found: 'yes'; answer: CancelAnswer; job: Job }> {

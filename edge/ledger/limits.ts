@@ -21,6 +21,8 @@ export const MAX_LIVE_JOBS = 200_000
 export const MAX_KEPT_BYTES = 4 * 1024
 /** Groups of one tenant that have not ended; beyond it a submit is refused with 429. */
 export const MAX_LIVE_GROUPS = 10_000
+/** What undoes steps of a group, and its alert, have so long together, unless the group says otherwise. */
+export const UNDO_SECONDS = 3_600
 /** Groups that have ended stay for so long, and no more than this of them, with so many bytes of steps and events. */
 export const GROUP_DAYS = 90
 export const MAX_KEPT_GROUPS = 20_000

@@ -24,7 +24,7 @@ import { type Dead, type DeadQuery, findDead, listDead, type Retried, retry } fr
 import { Errands } from './errands.ts'
 import { type Completion, complete, fail } from './finish.ts'
 import { Gather } from './gather.ts'
-import { askGroup, type Desk, type GroupAnswer, type GroupDeed, groupBody, takeGroup } from './groups/desk.ts'
+import { askGroup, type GroupAnswer, type GroupDeed, groupBody, groupEnded, takeGroup, type WaitingDesk } from './groups/desk.ts'
 import { stepsOf } from './groups/rows.ts'
 import { type GroupQuery, listGroups } from './groups/show.ts'
 import type { GroupSubmission } from './groups/submit.ts'
@@ -57,13 +57,13 @@ import { Publisher } from './publisher.ts'
 import { listQueues, putQueue, resetQueue, showQueue } from './queues.ts'
 import { type Liveness, showJob } from './read.ts'
 import {
+  changeSchedule,
   createSchedule,
-  findSchedule,
   listSchedules,
   type NewSchedule,
+  type ScheduleChange,
   type Scheduled,
   type ScheduleQuery,
-  showSchedule,
   syncFileSchedules,
 } from './schedules.ts'
 import { LEDGER_MIGRATIONS } from './schema.ts'
@@ -73,7 +73,7 @@ import { type LookedAt, rescueStranded } from './stranded.ts'
 import { type Follow, type Followed, Streams } from './streams.ts'
 import { countLive, type Submission, type Submitted, submit } from './submit.ts'
 import { fireTimers } from './timers.ts'
-import { dropSchedule, figuresOf, type ScheduleRemoved, tasksDue } from './timetable.ts'
+import { dropSchedule, figuresOf, type ScheduleRemoved, shownSchedule, tasksDue } from './timetable.ts'
 
 /** One tenant's jobs, events and results. Wires the pure functions of this folder to storage, alarm, sockets and other objects. */
 export class LedgerObject extends DurableObject<Env> {
@@ -85,7 +85,7 @@ export class LedgerObject extends DurableObject<Env> {
   readonly #alarm: Alarm
   readonly #submits: Gather<Submission, Submitted>
   readonly #publisher: Publisher
-  readonly #desk: Desk
+  readonly #desk: WaitingDesk
   readonly #errands: Errands
   readonly #jobs: JobDesk
   readonly #housekeeper: Housekeeper
@@ -117,7 +117,8 @@ export class LedgerObject extends DurableObject<Env> {
       settle,
     }
     const moved = new MovedJobs(this.#context, env.RESULTS)
-    this.#desk = { context: this.#context, commit: (body) => this.#commit(body) }
+    const untilEnded: WaitingDesk['untilEnded'] = (id, wait_ms) => this.#streams.waiters.until(id, wait_ms)
+    this.#desk = { context: this.#context, commit: (body) => this.#commit(body), untilEnded }
     this.#errands = new Errands(env, this.#desk)
     this.#housekeeper = new Housekeeper({ ...this.#desk, env, moved })
     this.#jobs = new JobDesk({
@@ -125,7 +126,6 @@ export class LedgerObject extends DurableObject<Env> {
       moved,
       bucket: env.RESULTS,
       live: this.#live,
-      untilEnded: (id, wait_ms) => this.#streams.waiters.until(id, wait_ms),
     })
     this.#liveCount = countLive(this.#context)
     this.#streams = new Streams(state, this.#context, this.#live, (id, after) => moved.follow(id, after))
@@ -213,7 +213,7 @@ export class LedgerObject extends DurableObject<Env> {
     return busySlots(this.#context)
   }
 
-  // ---- dead letters, schedules, figures --------------------------------------------------------------------------
+  // ---- dead letters, schedules, queues ---------------------------------------------------------------------------
 
   dead(query: DeadQuery): { items: DeadJob[]; next: string | null } {
     return listDead(this.#context, query)
@@ -240,8 +240,11 @@ export class LedgerObject extends DurableObject<Env> {
   }
 
   schedule(id: string): Schedule | null {
-    const row = findSchedule(this.#context, id)
-    return row ? showSchedule(row) : null
+    return shownSchedule(this.#context, id)
+  }
+
+  changeSchedule(id: string, change: ScheduleChange): Scheduled {
+    return this.#commit((context) => changeSchedule(context, id, change))
   }
 
   removeSchedule(id: string): ScheduleRemoved {
@@ -256,8 +259,6 @@ export class LedgerObject extends DurableObject<Env> {
   figures(): LedgerFigures {
     return figuresOf(this.#context)
   }
-
-  // ---- queues ----------------------------------------------------------------------------------------------------
 
   queues(query: { after: string | null; limit: number }): { items: Queue[]; next: string | null } {
     return listQueues(this.#context, query)
@@ -277,22 +278,23 @@ export class LedgerObject extends DurableObject<Env> {
 
   // ---- groups ----------------------------------------------------------------------------------------------------
 
-  submitGroup(wanted: GroupSubmission): GroupAnswer {
+  async submitGroup(wanted: GroupSubmission, wait_ms = 0): Promise<GroupAnswer> {
     this.#busyAt = Date.now()
     try {
-      return takeGroup(this.#desk, wanted, this.#liveCount, (made) => {
+      const taken = takeGroup(this.#desk, wanted, this.#liveCount, (made) => {
         this.#liveCount += made
       })
+      return await groupEnded(this.#desk, taken, wait_ms)
     } catch (reason) {
       this.#liveCount = countLive(this.#context)
       throw reason
     }
   }
 
-  async group(id: string, deed: GroupDeed): Promise<GroupAnswer> {
+  async group(id: string, deed: GroupDeed, wait_ms = 0): Promise<GroupAnswer> {
     // Jobs of an old group may have moved; deleting it deletes them.
     if (deed.do === 'remove') for (const { row } of stepsOf(this.#context, id)) if (row.job !== null) await this.#jobs.recall(row.job)
-    return askGroup(this.#desk, id, deed)
+    return groupEnded(this.#desk, askGroup(this.#desk, id, deed), wait_ms)
   }
 
   groups(query: GroupQuery): { items: Group[]; next: string | null } {

@@ -18,7 +18,7 @@ export interface Liveness {
   progress: Job['progress']
 }
 
-/** A joined job waits for the one it joined, a run of a schedule for the run before; what a step waits for, its group tells. */
+/** A joined job waits for the one it joined, a run of a schedule for the run before; of a step `awaitedBy` tells (groups/awaits.ts). */
 const waitsFor = ({ state, coalesced_with, schedule }: JobRow): string[] =>
   state === 'joined' && coalesced_with !== null ? [coalesced_with] : state === 'blocked' && schedule !== null ? [schedule] : []
 

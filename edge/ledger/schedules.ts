@@ -22,10 +22,11 @@ export interface ScheduleRow {
   skipped: number
   notice: string | null
   created_at: number
+  paused: number
 }
 
 /** What is wanted, complete: times, zone and policies are settled. */
-export type Wanted = ScheduleBody & { cron: string; tz: string; missed: MissedPolicy; overlap: OverlapPolicy }
+export type Wanted = Omit<ScheduleBody, 'paused'> & { cron: string; tz: string; missed: MissedPolicy; overlap: OverlapPolicy }
 
 /**
  * `said` is what a client reads; `run` is what each run submits: the task as it was when it was last looked at; `rights` are
@@ -43,6 +44,8 @@ export interface NewSchedule {
   wanted: Wanted
   run: Submission
   rights: Scope[]
+  /** Absent: as it was, and not at first. */
+  paused?: boolean
 }
 
 export type Scheduled = { ok: true; schedule: Schedule; created: boolean } | ({ ok: false } & Fault)
@@ -64,6 +67,7 @@ export const showSchedule = (row: ScheduleRow): Schedule =>
     skipped: row.skipped,
     notice: row.notice,
     created_at: instant(row.created_at),
+    paused: row.paused === 1,
     links: {
       self: `/v1/schedules/${row.id}`,
       task: `/v1/tasks/${encodeURIComponent(row.task)}`,
@@ -113,15 +117,17 @@ export const arm = (context: LedgerContext, id: string, next: number | null): vo
 const insert = (context: LedgerContext, schedule: NewSchedule, body: string): ScheduleRow => {
   const now = context.now()
   const id = ScheduleId.parse(`s${context.newJobId()}`)
-  const next = nextFire(schedule.wanted.cron, schedule.wanted.tz, now)
+  const paused = schedule.paused === true ? 1 : 0
+  const next = paused ? null : nextFire(schedule.wanted.cron, schedule.wanted.tz, now)
   context.store.run(
-    `INSERT INTO schedules (id, task, source, body, next_at, skipped, created_at) VALUES (?, ?, ?, ?, ?, 0, ?)`,
+    `INSERT INTO schedules (id, task, source, body, next_at, skipped, created_at, paused) VALUES (?, ?, ?, ?, ?, 0, ?, ?)`,
     id,
     schedule.task,
     schedule.source,
     body,
     next,
     now,
+    paused,
   )
   arm(context, id, next)
   return {
@@ -135,8 +141,17 @@ const insert = (context: LedgerContext, schedule: NewSchedule, body: string): Sc
     skipped: 0,
     notice: null,
     created_at: now,
+    paused,
   }
 }
+
+const oversized = (body: string): Fault | null =>
+  body.length <= MAX_SCHEDULE_BYTES
+    ? null
+    : {
+        code: 'invalid_schedule',
+        detail: `The schedule has ${body.length} characters as JSON, at most ${MAX_SCHEDULE_BYTES} are kept: its runs need shorter arguments.`,
+      }
 
 const count = ({ store }: LedgerContext): number => first<{ n: number }>(store, 'SELECT count(*) AS n FROM schedules')?.n ?? 0
 
@@ -146,12 +161,8 @@ const count = ({ store }: LedgerContext): number => first<{ n: number }>(store, 
  */
 export const createSchedule = (context: LedgerContext, schedule: NewSchedule): Scheduled => {
   const body = bodyOf(schedule)
-  if (body.length > MAX_SCHEDULE_BYTES)
-    return {
-      ok: false,
-      code: 'invalid_schedule',
-      detail: `The schedule has ${body.length} characters as JSON, at most ${MAX_SCHEDULE_BYTES} are kept: its runs need shorter arguments.`,
-    }
+  const tooLarge = oversized(body)
+  if (tooLarge) return { ok: false, ...tooLarge }
   const said = saidOf(body)
   const same = context.store
     .all<ScheduleRow>(`SELECT * FROM schedules WHERE task = ? AND source = 'api' ORDER BY id`, schedule.task)
@@ -165,6 +176,29 @@ export const createSchedule = (context: LedgerContext, schedule: NewSchedule): S
       detail: `This tenant has ${n} schedules; the limit is ${MAX_SCHEDULES}. Delete some of them.`,
     }
   return { ok: true, schedule: showSchedule(insert(context, schedule, body)), created: true }
+}
+
+/** What a client changes: all that it says (null: nothing of it), and whether it is paused (null: as it is). */
+export interface ScheduleChange {
+  to: NewSchedule | null
+  paused: boolean | null
+}
+
+/** Changes a schedule, which keeps its id and what it says of its past. One of a file can be paused, and nothing else. */
+export const changeSchedule = (context: LedgerContext, id: string, { to, paused }: ScheduleChange): Scheduled => {
+  const row = findSchedule(context, id)
+  if (!row) return { ok: false, code: 'not_found', detail: `There is no schedule "${id}".` }
+  if (to && row.source === 'file')
+    return {
+      ok: false,
+      code: 'schedule_of_file',
+      detail: `The schedule ${id} stands in the file of the task "${row.task}": change its "-- schedule:" line on the nodes. Here it can be paused.`,
+    }
+  const body = to ? bodyOf(to) : row.body
+  const tooLarge = oversized(body)
+  if (tooLarge) return { ok: false, ...tooLarge }
+  rewrite(context, row, body, paused ?? row.paused === 1)
+  return { ok: true, schedule: showSchedule(row), created: false }
 }
 
 /** Runs that have begun go on. */
@@ -191,7 +225,7 @@ export const syncFileSchedules = (context: LedgerContext, list: NewSchedule[]): 
     const body = bodyOf(schedule)
     const row = known.get(task)
     if (row) {
-      if (row.body !== body) change(context, row, schedule, body)
+      if (row.body !== body) rewrite(context, row, body, row.paused === 1)
     } else if (room <= 0 || body.length > MAX_SCHEDULE_BYTES) left.push(task)
     else {
       insert(context, schedule, body)
@@ -201,10 +235,13 @@ export const syncFileSchedules = (context: LedgerContext, list: NewSchedule[]): 
   return { kept: wanted.size - left.length, left }
 }
 
-/** Only where the times have changed, the next run is another one. */
-const change = (context: LedgerContext, row: ScheduleRow, { wanted }: NewSchedule, body: string): void => {
-  const { said } = keptOf(row)
-  const next = said.cron === wanted.cron && said.tz === wanted.tz ? row.next_at : nextFire(wanted.cron, wanted.tz, context.now())
-  context.store.run('UPDATE schedules SET body = ?, next_at = ? WHERE id = ?', body, next, row.id)
-  arm(context, row.id, next)
+/** Only where the times have changed, or a pause is over, the next run is another one. */
+const rewrite = (context: LedgerContext, row: ScheduleRow, body: string, paused: boolean): void => {
+  const { said: before } = keptOf(row)
+  const { said } = keptOf({ ...row, body })
+  const goesOn = row.paused === 0 && said.cron === before.cron && said.tz === before.tz
+  const next_at = paused ? null : goesOn ? row.next_at : nextFire(said.cron, said.tz, context.now())
+  Object.assign(row, { body, next_at, paused: paused ? 1 : 0 })
+  context.store.run('UPDATE schedules SET body = ?, next_at = ?, paused = ? WHERE id = ?', body, next_at, row.paused, row.id)
+  arm(context, row.id, next_at)
 }

@@ -1,5 +1,6 @@
 import { TIMERS_INDEX, TIMERS_TABLE } from '../storage/timers.ts'
 import { LEDGER_VERSION_2 } from './schema-2.ts'
+import { LEDGER_VERSION_3 } from './schema-3.ts'
 
 /**
  * Tables of a Ledger. Version 1 is frozen: a later change is a further entry, never an edit.
@@ -51,4 +52,5 @@ export const LEDGER_MIGRATIONS = [
     TIMERS_INDEX,
   ],
   LEDGER_VERSION_2,
+  LEDGER_VERSION_3,
 ] as const

@@ -141,6 +141,7 @@ export class Streams {
 
   group(id: string, events: GroupEvent[], ended: boolean): void {
     for (const [index, event] of events.entries()) this.#watchers.group(id, event, ended && index === events.length - 1)
+    if (ended) this.waiters.tell(id)
     this.waiters.tell(`${id} events`)
   }
 

@@ -14,6 +14,12 @@ import { countLive } from './submit.ts'
 /** The Directory, for this tenant: tasks by their names, in the same order. */
 export type TasksNamed = (names: string[]) => Promise<(CataloguedTask | null)[]>
 
+/** As the API shows it. */
+export const shownSchedule = (context: LedgerContext, id: string): Schedule | null => {
+  const row = findSchedule(context, id)
+  return row ? showSchedule(row) : null
+}
+
 /** A schedule is a line of the database or it is not: a file's line goes when the file says so. */
 export type ScheduleRemoved = { found: 'no' } | { found: 'yes'; removed: boolean; schedule: Schedule }
 

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { eventPage, JobEvent } from '../../edge/contract/events.ts'
 import { Job } from '../../edge/contract/jobs.ts'
 import { type Client, JobPage, parsed, problemOf, WholeResult } from './support/client.ts'
+import { type FaultServer, startFaultServer } from './support/faults.ts'
 import { serverEvents } from './support/sse.ts'
 import { startWorld, type World } from './support/world.ts'
 
@@ -15,17 +16,18 @@ const WORDS = 'word '.repeat(2_000)
 
 let world: World
 let client: Client
+let faults: FaultServer
 const jobs: Job[] = []
 const events = new Map<string, unknown[]>()
 
 /** Waits until all events so far have left the database with their jobs: a reader who knew only the first is told so. */
 const moved = async (last: number): Promise<void> => {
-  const until = Date.now() + 50_000
   for (;;) {
+    // Awaited from before the look on, so that no move falls between.
+    const next = faults.reached('ledger.page-cut')
     const { reset } = await parsed(await client.ask('/v1/events?after=1&wait=0'), Page)
     if (reset && reset.oldest > last) return
-    if (Date.now() > until) throw new Error(`not moved: ${JSON.stringify(reset)}`)
-    await new Promise((resolve) => setTimeout(resolve, 200))
+    await next
   }
 }
 const lastNumber = async (): Promise<number> => Number((await parsed(await client.ask('/v1/events?wait=0'), Page)).next)
@@ -33,14 +35,18 @@ const lastNumber = async (): Promise<number> => Number((await parsed(await clien
 beforeAll(async () => {
   // Whatever has ended moves at once, but for what is still needed.
   const bindings = { SCARAB_HOUSEKEEPING: JSON.stringify({ most_jobs: 0, kept_jobs: 0, stay_seconds: 1, begin_seconds: 1 }) }
-  world = await startWorld({ tasks: TASKS, bindings })
+  faults = await startFaultServer()
+  world = await startWorld({ tasks: TASKS, bindings: { ...bindings, SCARAB_FAULT_URL: faults.url } })
   client = await world.as('acme')
   for (let n = 0; n < 5; n++) jobs.push(await client.run('quick', [n]))
   jobs.push(await client.run('text', [WORDS]))
   for (const { id } of jobs) events.set(id, await client.published(id))
   await moved(await lastNumber())
 })
-afterAll(() => world.end())
+afterAll(async () => {
+  await world.end()
+  faults.close()
+})
 
 const list = async (query = ''): Promise<string[]> => {
   const ids: string[] = []

@@ -63,7 +63,12 @@ const until = (group: Group, wanted: (now: Group) => boolean): Promise<Group> =>
     },
     { timeout: 30_000, interval: 50 },
   )
-const ended = (group: Group): Promise<Group> => until(group, ({ finished_at }) => finished_at !== null)
+const ended = async ({ id }: Group): Promise<Group> => {
+  for (;;) {
+    const group = await groupOf(await acme.ask(`/v1/groups/${id}`, { headers: { prefer: 'wait=30' } }))
+    if (group.finished_at !== null) return group
+  }
+}
 const states = ({ steps }: Group): Record<string, string> =>
   Object.fromEntries(Object.entries(steps).map(([name, { state }]) => [name, state]))
 const jobOf = (group: Group, step: string): JobId => {
@@ -112,6 +117,34 @@ test('a group without needs is a plain group: its jobs run side by side', async 
   expect(states(group)).toEqual({ one: 'succeeded', two: 'succeeded' })
   const { items } = await parsed(await acme.ask('/v1/groups?alias=nightly&state=succeeded'), page(Group))
   expect(items.map(({ id }) => id)).toEqual([group.id])
+})
+
+test('a request may wait for the end of a group, and the job of a step says what it waits for', async () => {
+  const body = { steps: { a: { task: 'plain' }, b: { task: 'plain', needs: ['a'] } } }
+  const answer = await acme.ask('/v1/groups', { body, headers: { prefer: 'wait=30' } })
+  expect([answer.status, answer.headers.get('preference-applied')]).toEqual([200, 'wait=30'])
+  const group = await groupOf(answer)
+  expect(group.state).toBe('succeeded')
+  const again = await acme.ask(`/v1/groups/${group.id}`, { headers: { prefer: 'wait=5' } })
+  expect([again.status, again.headers.get('preference-applied'), (await groupOf(again)).id]).toEqual([200, 'wait=5', group.id])
+
+  const open = await take({ steps: { a: { task: 'endless' }, ok: { approval: {} }, b: { task: 'plain', needs: ['a', 'ok'] } } })
+  const waits = async (): Promise<unknown> => (await readJob(acme, jobOf(open, 'b'))).waiting_for
+  expect(await waits()).toEqual([jobOf(open, 'a'), 'ok'])
+  const { items } = await parsed(await acme.ask('/v1/jobs?state=waiting'), page(Job))
+  expect(items.find(({ id }) => id === jobOf(open, 'b'))?.waiting_for).toEqual([jobOf(open, 'a'), 'ok'])
+  await post(`/v1/groups/${open.id}/steps/ok/approve`)
+  expect(await waits()).toEqual([jobOf(open, 'a')])
+  await post(`/v1/groups/${open.id}/cancel`)
+  await ended(open)
+})
+
+test('an alert that nobody serves ends with the time that it has, and the group with it', async () => {
+  expect((await acme.ask('/v1/queues/nobody', { method: 'PUT', body: { paused: true } })).status).toBe(200)
+  const group = await ended(
+    await take({ steps: { a: { task: 'broken' } }, alert: { task: 'plain', queue: 'nobody' }, compensation_deadline: '1s' }),
+  )
+  expect(group).toMatchObject({ state: 'failed', steps: { alert: { state: 'cancelled', error: { code: 'group_deadline' } } } })
 })
 
 test('a step that waits for the table begins when its parent stands there', async () => {
@@ -222,7 +255,7 @@ test('a group that was acknowledged goes on after the edge was killed, at whatev
   world.system.kill9Workerd()
   await until(group, (now) => ['running', 'succeeded'].includes(states(now).b ?? ''))
   world.system.kill9Workerd()
-  const done = await ended(group)
+  const done = await until(group, ({ finished_at }) => finished_at !== null)
   expect(done).toMatchObject({ state: 'failed', error: { code: 'step_failed' } })
   expect(states(done)).toEqual({ a: 'succeeded', ok: 'succeeded', b: 'succeeded', c: 'failed', undo: 'succeeded', alert: 'succeeded' })
   expect((await readJob(acme, jobOf(done, 'undo'))).args).toEqual([14, '2000-01-01'])

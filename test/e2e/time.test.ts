@@ -202,6 +202,39 @@ describe('schedules of the API', () => {
   })
 })
 
+describe('a schedule', () => {
+  const change = (id: string, method: 'PUT' | 'PATCH', body: unknown, client = acme): Promise<Response> =>
+    client.ask(`/v1/schedules/${id}`, { method, body })
+
+  test('can be changed in part or whole, and paused', async () => {
+    const made = Schedule.parse(
+      await (await post('/v1/schedules', { task: 'with_defaults', cron: '@hourly', args: [3], tags: ['a'] })).json(),
+    )
+    const { id } = made
+    const paused = await parsed(await change(id, 'PATCH', { paused: true }), Schedule)
+    expect(paused).toEqual({ ...made, paused: true, next_at: null })
+    const moved = await parsed(await change(id, 'PATCH', { cron: '0 6 * * mon', tz: 'Europe/Berlin', overlap: 'queue' }), Schedule)
+    expect(moved).toEqual({ ...paused, cron: '0 6 * * mon', tz: 'Europe/Berlin', overlap: 'queue' })
+    const whole = await parsed(await change(id, 'PUT', { cron: '@daily', args: [4] }), Schedule)
+    expect(whole).toMatchObject({ id, cron: '@daily', tz: 'UTC', overlap: 'skip', args: [4], paused: false })
+    expect([whole.tags, whole.next_at]).toEqual([undefined, expect.stringMatching(/T00:00:00.000Z$/)])
+    expect(await parsed(await acme.ask(`/v1/schedules/${id}`), Schedule)).toEqual(whole)
+
+    const [globex, reader] = [await world.as('globex'), await world.as('acme', 'jobs:read jobs:submit')]
+    const refused = async (...asked: Parameters<typeof change>): Promise<unknown> => (await problemOf(await change(...asked))).code
+    expect(await refused(id, 'PATCH', { cron: '0 0 30 2 *' })).toBe('invalid_schedule')
+    expect(await refused(id, 'PATCH', { tz: 'Mars/Base' })).toBe('invalid_schedule')
+    expect(await refused(id, 'PATCH', { args: ['no number'] })).toBe('invalid_arguments')
+    expect(await refused(id, 'PATCH', { nonsense: 1 })).toBe('invalid_body')
+    expect(await refused(id, 'PUT', { task: 'plain', cron: '@daily' })).toBe('invalid_schedule')
+    expect(await refused(id, 'PATCH', { paused: true }, globex)).toBe('not_found')
+    expect(await refused(id, 'PATCH', { paused: true }, reader)).toBe('insufficient_scope')
+    expect(await parsed(await acme.ask(`/v1/schedules/${id}`), Schedule)).toEqual(whole)
+    expect((await acme.ask(`/v1/schedules/${id}`, { method: 'DELETE' })).status).toBe(204)
+    expect(await refused(id, 'PATCH', { paused: true })).toBe('not_found')
+  })
+})
+
 describe('schedules of files', () => {
   test('run for the tenants that the token names, on the minute, and cannot be deleted from outside', async () => {
     const [schedule, ...others] = await vi.waitFor(

@@ -29,6 +29,7 @@ export const groupOf = (shape: number): GroupSubmission => {
   return {
     alias: null,
     deadline_seconds: roll(4) === 0 ? 300 : null,
+    undo_seconds: roll(4) === 0 ? 300 : null,
     request: '',
     idempotency: null,
     rights: [],

@@ -55,6 +55,7 @@ export const groupOf = (world: World, key: string, make: () => Submission): Grou
   return {
     alias: null,
     deadline_seconds: chance.happens(0.15) ? 20 : null,
+    undo_seconds: chance.happens(0.15) ? 20 : null,
     request: key,
     idempotency: { key, body: key },
     rights: [],

@@ -5,6 +5,7 @@ import { clearTimer, setTimer } from '../../storage/timers.ts'
 import { cancel } from '../cancel.ts'
 import type { LedgerContext } from '../context.ts'
 import { findJob, move } from '../jobs.ts'
+import { UNDO_SECONDS } from '../limits.ts'
 import { SHOWN } from '../states.ts'
 import { type Action, decide, type GroupView, type SkipReason, type StepView } from './decide.ts'
 import { release } from './release.ts'
@@ -12,7 +13,7 @@ import { expectForgetting } from './retention.ts'
 import { addGroupEvent, changeStep, type GroupStep, type LoadedGroup, loadGroup, stepRef, updateGroup, updateStep } from './rows.ts'
 import { syncJob } from './sync.ts'
 
-const viewOf = ({ row, plan }: GroupStep): StepView => ({
+export const viewOf = ({ row, plan }: GroupStep): StepView => ({
   name: plan.name,
   kind: plan.kind,
   ord: plan.ord,
@@ -33,9 +34,10 @@ const WHY: Record<SkipReason, string> = {
   not_needed: 'It was not needed.',
 }
 
-export const STOPPED: Record<NonNullable<GroupView['stop']>, JobError> = {
+export const STOPPED: Record<NonNullable<GroupView['stop']> | 'overdue', JobError> = {
   cancel: { code: 'group_cancelled', message: 'The group was cancelled.' },
   deadline: { code: 'group_deadline', message: 'The group did not end by its deadline.' },
+  overdue: { code: 'group_deadline', message: 'What undoes steps of the group, and its alert, did not end in their time.' },
 }
 
 const errorColumns = (error: JobError | null) => ({ error_code: error?.code ?? null, error_message: error?.message ?? null })
@@ -57,7 +59,7 @@ const skip = (context: LedgerContext, group: LoadedGroup, step: GroupStep, { bec
 
 /** What is left of a group that stops: a job is asked to end, a person is not asked any more. */
 const stop = (context: LedgerContext, group: LoadedGroup, step: GroupStep): void => {
-  const error = STOPPED[group.row.stop ?? 'cancel']
+  const error = STOPPED[group.row.state === 'compensating' ? 'overdue' : (group.row.stop ?? 'cancel')]
   if (step.row.job === null) {
     clearTimer(context.store, 'approval', stepRef(group.row.id, step.row.name))
     changeStep(context, group.row, step, { phase: 'ended', state: 'cancelled', outcome: 'bad', stopping: 1, ...errorColumns(error) })
@@ -69,37 +71,36 @@ const stop = (context: LedgerContext, group: LoadedGroup, step: GroupStep): void
   if (job && !isTerminal(SHOWN[job.state])) cancel(context, job, error.message)
 }
 
+const failureOf = ({ row: { name, outcome, error_message } }: GroupStep): JobError => ({
+  code: 'step_failed',
+  message: `The step "${name}" ${outcome === 'bad' ? `failed: ${error_message ?? ''}` : 'succeeded, but its table did not take the result.'}`,
+})
+
 /** Why the group failed: what stopped it, or its first step that did not succeed. */
 const errorOf = ({ row, steps }: LoadedGroup): JobError | null => {
-  if (row.stop !== null) return STOPPED[row.stop]
   const ran = [...steps.values()].filter(({ row: { state } }) => state !== 'skipped')
   const failed = ran.find(
     ({ row: { outcome, published }, plan: { kind } }) =>
       (kind === 'job' || kind === 'approval') && (outcome === 'bad' || published === 'bad'),
   )
-  if (!failed) return null
-  const { name, outcome, error_message } = failed.row
   const undone = ran
     .filter(({ row: { outcome: how }, plan: { kind } }) => kind === 'compensation' && how === 'bad')
     .map(({ row: { name: which } }) => `"${which}"`)
-  return {
-    code: 'step_failed',
-    message:
-      `The step "${name}" ${outcome === 'bad' ? `failed: ${error_message ?? ''}` : 'succeeded, but its table did not take the result.'}${
-        undone.length > 0 ? ` Its compensation failed too: ${undone.join(', ')}.` : ''
-      }`.slice(0, 2_000),
-  }
+  const why = row.stop !== null ? STOPPED[row.stop] : failed && failureOf(failed)
+  if (!why) return null
+  const left = undone.length > 0 ? ` Its compensation failed: ${undone.join(', ')}.` : ''
+  return { code: why.code, message: `${why.message.slice(0, 2_000 - left.length)}${left}` }
 }
 
 const enter = (context: LedgerContext, group: LoadedGroup, state: GroupState): void => {
   const error = state === 'succeeded' ? null : errorOf(group)
-  updateGroup(context, group.row, {
-    state,
-    ...errorColumns(error),
-    ...(state === 'compensating' ? {} : { finished_at: context.now() }),
-  })
-  clearTimer(context.store, 'group', group.row.id)
-  if (state !== 'compensating') expectForgetting(context)
+  const undo_by = state === 'compensating' ? context.now() + (group.row.undo_seconds ?? UNDO_SECONDS) * 1000 : null
+  updateGroup(context, group.row, { state, ...errorColumns(error), ...(undo_by === null ? { finished_at: context.now() } : { undo_by }) })
+  if (undo_by !== null) setTimer(context.store, 'group', group.row.id, undo_by)
+  else {
+    clearTimer(context.store, 'group', group.row.id)
+    expectForgetting(context)
+  }
   addGroupEvent(context, group.row, { type: 'group', state, ...(error ? { error } : {}) })
 }
 
@@ -130,7 +131,9 @@ export const advance = (context: LedgerContext, id: string): void => {
   const group = loadGroup(context, id)
   if (!group || group.row.finished_at !== null) return
   for (;;) {
-    const actions = decide({ state: group.row.state, stop: group.row.stop }, [...group.steps.values()].map(viewOf))
+    const { state, stop, undo_by } = group.row
+    const overdue = undo_by !== null && undo_by <= context.now()
+    const actions = decide({ state, stop, overdue }, [...group.steps.values()].map(viewOf))
     if (actions.length === 0) return
     for (const action of actions) perform(context, group, action)
   }

@@ -110,7 +110,7 @@ describe('compensations', () => {
     succeed(bench, begin(bench).get('undo-a'))
     expect(show(bench, group)).toMatchObject({
       state: 'failed',
-      error: { message: 'The step "c" failed: no such table Its compensation failed too: "undo-b".' },
+      error: { message: 'The step "c" failed: no such table Its compensation failed: "undo-b".' },
     })
   })
 })

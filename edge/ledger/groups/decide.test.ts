@@ -18,7 +18,7 @@ const step = (name: string, change: Partial<StepView> = {}): StepView => ({
 })
 const ended = (name: string, outcome: Outcome = 'ok', change: Partial<StepView> = {}): StepView =>
   step(name, { phase: 'ended', outcome, ...change })
-const RUNNING: GroupView = { state: 'running', stop: null }
+const RUNNING: GroupView = { state: 'running', stop: null, overdue: false }
 const told = (steps: StepView[], group = RUNNING): string[] =>
   decide(group, steps).map((action) =>
     action.do === 'enter' ? action.state : `${action.do} ${action.step}${action.do === 'skip' ? ` ${action.because}` : ''}`,
@@ -94,7 +94,7 @@ describe('a group', () => {
     const failed = [ended('a', 'ok', { ord: 0 }), ended('b', 'ok', { ord: 1 }), ended('c', 'bad', { ord: 2 })]
     const idle = [undo('ua', 'a'), undo('ub', 'b'), undo('uc', 'c'), alert]
     expect(told([...failed, ...idle])).toEqual(['skip uc not_needed', 'compensating'])
-    const group: GroupView = { state: 'compensating', stop: null }
+    const group: GroupView = { state: 'compensating', stop: null, overdue: false }
     const skipped = undo('uc', 'c', { phase: 'ended', outcome: 'neutral' })
     expect(told([...failed, undo('ua', 'a'), undo('ub', 'b'), skipped, alert], group)).toEqual(['release alert', 'release ub'])
     expect(told([...failed, undo('ua', 'a'), undo('ub', 'b', { phase: 'live' }), skipped, { ...alert, phase: 'live' }], group)).toEqual([])
@@ -106,7 +106,7 @@ describe('a group', () => {
   })
 
   it('that is cancelled stops what is left once, undoes what succeeded, and does not alert', () => {
-    const group: GroupView = { state: 'running', stop: 'cancel' }
+    const group: GroupView = { state: 'running', stop: 'cancel', overdue: false }
     expect(told([ended('a'), step('b', { phase: 'live' }), step('c', { needs: ['b'] })], group)).toEqual(['cancel b', 'cancel c'])
     expect(told([ended('a'), step('b', { phase: 'live', stopping: true }), ended('c', 'bad')], group)).toEqual([])
     expect(told([ended('a'), ended('b', 'bad'), undo('u', 'a'), alert], group)).toEqual(['skip alert not_needed', 'compensating'])
@@ -114,17 +114,28 @@ describe('a group', () => {
       told([ended('a'), ended('b', 'bad'), ended('u', 'ok', { kind: 'compensation', compensates: 'a' })], {
         state: 'compensating',
         stop: 'cancel',
+        overdue: false,
       }),
     ).toEqual(['cancelled'])
   })
 
   it('whose deadline has passed fails and alerts', () => {
-    expect(told([ended('a', 'bad'), alert], { state: 'running', stop: 'deadline' })).toEqual(['compensating'])
-    expect(told([ended('a')], { state: 'running', stop: 'deadline' })).toEqual(['failed'])
+    expect(told([ended('a', 'bad'), alert], { state: 'running', stop: 'deadline', overdue: false })).toEqual(['compensating'])
+    expect(told([ended('a')], { state: 'running', stop: 'deadline', overdue: false })).toEqual(['failed'])
+  })
+
+  it('whose undoing has had its time stops what is left of it once, and ends when that has', () => {
+    const group: GroupView = { state: 'compensating', stop: null, overdue: true }
+    const failed = [ended('a'), ended('b', 'bad')]
+    const live = undo('ub', 'b', { phase: 'live' })
+    expect(told([...failed, live, undo('ua', 'a'), { ...alert, phase: 'live' }], group)).toEqual(['cancel ub', 'cancel ua', 'cancel alert'])
+    expect(told([...failed, { ...live, stopping: true }, { ...alert, phase: 'ended', outcome: 'bad' }], group)).toEqual([])
+    expect(told([...failed, { ...live, phase: 'ended', outcome: 'bad' }], group)).toEqual(['failed'])
   })
 
   it('that has ended does nothing more', () => {
-    for (const state of ['succeeded', 'failed', 'cancelled'] as const) expect(told([step('a'), alert], { state, stop: null })).toEqual([])
+    for (const state of ['succeeded', 'failed', 'cancelled'] as const)
+      expect(told([step('a'), alert], { state, stop: null, overdue: false })).toEqual([])
   })
 })
 
@@ -239,7 +250,11 @@ const play = ({ steps, fate }: Case, roll: (limit: number) => number, stopAfter:
   }
   for (let turn = 0; ; turn++) {
     if (turn === stopAfter && group.state === 'running') group.stop = 'cancel'
-    for (let actions = decide(group, [...now.values()]); actions.length > 0; actions = decide(group, [...now.values()]))
+    for (
+      let actions = decide({ ...group, overdue: false }, [...now.values()]);
+      actions.length > 0;
+      actions = decide({ ...group, overdue: false }, [...now.values()])
+    )
       actions.forEach(perform)
     const open: (() => void)[] = []
     for (const { name, kind, phase, outcome, published, stopping } of now.values()) {

@@ -33,6 +33,8 @@ export interface GroupView {
   state: GroupState
   /** Why everything that is left ends: somebody cancelled, or the deadline has passed. */
   stop: 'cancel' | 'deadline' | null
+  /** What undoes steps, and the alert, have had their time. */
+  overdue: boolean
 }
 
 export type SkipReason = 'upstream_failed' | 'condition_not_met' | 'not_needed'
@@ -46,7 +48,7 @@ export type Action =
   | { do: 'enter'; state: GroupState }
 
 /** How a parent ended for this child; null while that is open. */
-const seenBy = (child: StepView, parent: StepView): Outcome | null => {
+export const seenBy = (child: StepView, parent: StepView): Outcome | null => {
   if (parent.phase !== 'ended' || parent.outcome === null) return null
   if (parent.outcome !== 'ok') return parent.outcome
   if (!parent.valued) return null
@@ -102,10 +104,13 @@ const running = (group: GroupView, steps: readonly StepView[], byName: ReadonlyM
 
 const endOf = ({ stop }: GroupView, failed: boolean): GroupState => (stop === 'cancel' ? 'cancelled' : failed ? 'failed' : 'succeeded')
 
-/** Once it has failed: the alert at once, compensations one after the other, the last step's first. */
+/** Once it has failed: the alert at once, compensations one after the other, the last step's first; all of it in its time. */
 const compensating = (group: GroupView, steps: readonly StepView[], byName: ReadonlyMap<string, StepView>): Action[] => {
   const actions: Action[] = []
   const rest = steps.filter(({ kind }) => kind === 'compensation' || kind === 'alert')
+  if (rest.every(({ phase }) => phase === 'ended')) return [{ do: 'enter', state: endOf(group, true) }]
+  if (group.overdue)
+    return rest.filter(({ phase, stopping }) => phase !== 'ended' && !stopping).map(({ name }) => ({ do: 'cancel', step: name }))
   for (const { kind, phase, name } of rest) if (kind === 'alert' && phase === 'idle') actions.push({ do: 'release', step: name })
   const placeOf = (step: StepView): number => byName.get(step.compensates ?? '')?.ord ?? 0
   const undo = rest
@@ -114,7 +119,6 @@ const compensating = (group: GroupView, steps: readonly StepView[], byName: Read
   const [next] = undo
   if (next && undo.every(({ phase }) => phase === 'idle') && byName.get(next.compensates ?? '')?.valued !== false)
     actions.push({ do: 'release', step: next.name })
-  if (rest.every(({ phase }) => phase === 'ended')) actions.push({ do: 'enter', state: endOf(group, true) })
   return actions
 }
 

@@ -18,6 +18,11 @@ export interface Desk {
   commit: <T>(body: (context: LedgerContext) => T) => T
 }
 
+/** … and waits for the end of a job or a group, for a time at most. */
+export interface WaitingDesk extends Desk {
+  untilEnded: (id: string, wait_ms: number) => Promise<void>
+}
+
 const missing = (found: 'no' | 'gone', id: string): { ok: false } & Fault =>
   found === 'gone'
     ? { ok: false, code: 'gone', detail: `The group ${id} was deleted.` }
@@ -48,6 +53,13 @@ export const askGroup = ({ context, commit }: Desk, id: string, deed: GroupDeed)
   const after = findGroup(context, id)
   // A removed group is shown as it was.
   return { ok: true, group: deed.do === 'remove' || !after ? shown : showGroup(context, after) }
+}
+
+/** The group when it has ended, or as it is after the time. */
+export const groupEnded = async (desk: WaitingDesk, answer: GroupAnswer, wait_ms: number): Promise<GroupAnswer> => {
+  if (!answer.ok || wait_ms <= 0 || answer.group.finished_at !== null) return answer
+  await desk.untilEnded(answer.group.id, wait_ms)
+  return askGroup(desk, answer.group.id, { do: 'show' })
 }
 
 /** A group's body as it was sent, for whoever wants to run it again. */

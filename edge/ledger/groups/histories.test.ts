@@ -79,6 +79,7 @@ const live = (seed: number) => {
         {
           alias: null,
           deadline_seconds: roll(3) === 0 ? 300 : null,
+          undo_seconds: roll(3) === 0 ? 300 : null,
           request: '',
           idempotency: null,
           rights: [],

@@ -102,11 +102,12 @@ export const cancelGroup = (context: LedgerContext, row: GroupRow): Verdict => {
   return { ok: true }
 }
 
-/** The group has not ended by its deadline. */
+/** The group has not ended by its deadline, or what undoes it by its own. */
 export const groupDue = (context: LedgerContext, id: string): void => {
   clearTimer(context.store, 'group', id)
   const row = findGroup(context, id)
   if (row?.state === 'running' && row.stop === null) stopGroup(context, row, 'deadline')
+  else if (row?.state === 'compensating') advance(context, id)
 }
 
 /** A finished group goes with its jobs; what another group has taken over stays with that. */

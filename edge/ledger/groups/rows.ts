@@ -19,6 +19,9 @@ export interface GroupRow {
   finished_at: number | null
   deadline_at: number | null
   deadline_seconds: number | null
+  /** How long what undoes steps, and the alert, may take; null: `UNDO_SECONDS`. And until when, once it has begun. */
+  undo_seconds: number | null
+  undo_by: number | null
   error_code: string | null
   error_message: string | null
   retried_from: string | null

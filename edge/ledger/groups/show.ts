@@ -40,6 +40,7 @@ export const showGroup = (context: LedgerContext, row: GroupRow): Group => {
     created_at: instant(row.created_at) ?? '',
     finished_at: instant(row.finished_at),
     deadline_at: instant(row.deadline_at),
+    compensation_deadline_at: instant(row.undo_by),
     seq: row.seq,
     error: errorOf(row),
     stop: row.stop,

@@ -18,6 +18,8 @@ export interface GroupSubmission {
   alias: Alias | null
   /** The whole group must have ended so many seconds after its submission. */
   deadline_seconds: number | null
+  /** What undoes steps, and the alert, have so many seconds; null: as many as anybody's. */
+  undo_seconds: number | null
   /** Hash of what was asked for. */
   request: string
   /** Scope (principal and route) and key in one; `body` is the hash of the request. */
@@ -157,6 +159,8 @@ export const submitGroup = (context: LedgerContext, wanted: GroupSubmission, liv
     finished_at: null,
     deadline_at: wanted.deadline_seconds === null ? null : now + wanted.deadline_seconds * 1000,
     deadline_seconds: wanted.deadline_seconds,
+    undo_seconds: wanted.undo_seconds,
+    undo_by: null,
     error_code: null,
     error_message: null,
     retried_from: old?.id ?? null,
@@ -198,5 +202,6 @@ export const bodyOf = (row: GroupRow, steps: readonly GroupStep[]): unknown => {
     ...(alert ? { alert: alert.plan.body } : {}),
     ...(row.alias === null ? {} : { alias: row.alias }),
     ...(row.deadline_seconds === null ? {} : { deadline: row.deadline_seconds }),
+    ...(row.undo_seconds === null ? {} : { compensation_deadline: row.undo_seconds }),
   } satisfies Partial<Record<keyof GroupBody, unknown>>
 }

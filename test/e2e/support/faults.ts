@@ -18,6 +18,8 @@ export const faultPointsInSource = (): string[] => {
 export interface FaultServer {
   /** For the binding `SCARAB_FAULT_URL`. */
   url: string
+  /** Resolves when the point is reached next, which goes on. */
+  reached(point: string): Promise<void>
   /** Kills at the next report of the point; resolves when it has. */
   killAt(point: string, kill: () => void): Promise<void>
   close(): void
@@ -26,6 +28,7 @@ export interface FaultServer {
 /** Listens to the fault points. A point that is to be killed at is never answered: the process dies while it waits. */
 export const startFaultServer = async (): Promise<FaultServer> => {
   let armed: { point: string; hit: () => void } | null = null
+  const awaited = new Map<string, () => void>()
   const server = createServer((request, response) => {
     const point = (request.url ?? '').slice(1)
     if (armed?.point === point) {
@@ -33,13 +36,17 @@ export const startFaultServer = async (): Promise<FaultServer> => {
       armed = null
       hit()
       request.socket.destroy()
-    } else response.end()
+      return
+    }
+    response.end()
+    awaited.get(point)?.()
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const address = server.address()
   if (address === null || typeof address === 'string') throw new Error('the fault server has no port')
   return {
     url: `http://127.0.0.1:${address.port}`,
+    reached: (point) => new Promise((resolve) => awaited.set(point, resolve)),
     killAt: (point, kill) =>
       new Promise((resolve) => {
         armed = {

@@ -22,8 +22,15 @@ const argumentsText = (args: Schedule['args']): string =>
     ? ''
     : (Array.isArray(args) ? args : Object.entries(args).map(([name, value]) => `${name} ${value}`)).map(String).join(', ')
 
-const Row = ({ schedule, now, remove }: { schedule: Schedule; now: number; remove: () => void }): JSX.Element => (
-  <tr data-schedule={schedule.id}>
+interface RowProps {
+  schedule: Schedule
+  now: number
+  pause: () => void
+  remove: () => void
+}
+
+const Row = ({ schedule, now, pause, remove }: RowProps): JSX.Element => (
+  <tr data-schedule={schedule.id} data-paused={schedule.paused === true}>
     <th scope="row">
       <a href={address('reports', schedule.task)}>{schedule.task}</a>
       {argumentsText(schedule.args) === '' ? null : <span class="quiet mono"> {argumentsText(schedule.args)}</span>}
@@ -32,7 +39,11 @@ const Row = ({ schedule, now, remove }: { schedule: Schedule; now: number; remov
       <code>{schedule.cron}</code> <span class="quiet below">{schedule.tz}</span>
     </td>
     <td>
-      {schedule.next_at === null ? (
+      {schedule.paused === true ? (
+        <span class="tag tag-paused">
+          <Icon name="pause" /> paused
+        </span>
+      ) : schedule.next_at === null ? (
         <span class="quiet">never again</span>
       ) : (
         <span title={exactTime(schedule.next_at)}>
@@ -59,6 +70,10 @@ const Row = ({ schedule, now, remove }: { schedule: Schedule; now: number; remov
       {schedule.notice === null ? null : <span class="warning">{schedule.notice}</span>}
     </td>
     <td class="right">
+      <button type="button" class="button" onClick={pause} data-hook="pause-schedule">
+        <Icon name={schedule.paused === true ? 'run' : 'pause'} /> {schedule.paused === true ? 'Resume' : 'Pause'}{' '}
+        <span class="unseen">the schedule of {schedule.task}</span>
+      </button>{' '}
       {schedule.source === 'file' ? (
         <span class="quiet" title="It stands in the report’s own file, and goes when it goes there.">
           in its file
@@ -81,6 +96,14 @@ export const Schedules = ({ form, query }: { form: boolean; query: URLSearchPara
   )
   const [asked, setAsked] = useState<Schedule | null>(null)
   const now = useClock(1_000)
+  const pause = async ({ id, task, paused }: Schedule): Promise<void> => {
+    try {
+      list.put(await client.schedules.pause(id, paused !== true))
+      tell(paused === true ? `The schedule of ${task} goes on.` : `The schedule of ${task} is paused: runs that have begun go on.`)
+    } catch (error) {
+      tell(error instanceof Error ? error.message : String(error))
+    }
+  }
   return (
     <div class={`split${form ? ' split-open' : ''}`}>
       <section class="list-side place" aria-labelledby="schedules-title">
@@ -112,13 +135,19 @@ export const Schedules = ({ form, query }: { form: boolean; query: URLSearchPara
                   <th scope="col">Last</th>
                   <th scope="col">Rules</th>
                   <th scope="col">
-                    <span class="unseen">Delete</span>
+                    <span class="unseen">Pause or delete</span>
                   </th>
                 </tr>
               </thead>
               <tbody>
                 {list.items.map((schedule) => (
-                  <Row key={schedule.id} schedule={schedule} now={now} remove={() => setAsked(schedule)} />
+                  <Row
+                    key={schedule.id}
+                    schedule={schedule}
+                    now={now}
+                    pause={() => void pause(schedule)}
+                    remove={() => setAsked(schedule)}
+                  />
                 ))}
               </tbody>
             </table>
