@@ -1,5 +1,6 @@
 /** The DuckDB child: a process of its own, because a crash or a kill must cost one job and not the node. */
 import { ChildFault, Database } from './database.ts'
+import { Follower } from './follower.ts'
 import { limitProcess } from './process-limits.ts'
 import type { Answers, ChildSettings, FromChild, Op, ToChild } from './protocol.ts'
 
@@ -29,6 +30,7 @@ const send = (message: FromChild): void => {
 
 let next = Database.create(settings)
 let current: Database | null = null
+let follower: Follower | null = null
 let busy = 0
 let interrupting: Timer | null = null
 
@@ -58,7 +60,7 @@ const watch = (database: Database): Timer => {
   }, PROGRESS_MILLISECONDS)
 }
 
-const perform = async (message: Exclude<ToChild, { op: 'interrupt' }>): Promise<Answers[Op]> => {
+const perform = async (message: Exclude<ToChild, { op: 'interrupt' | 'grown' }>): Promise<Answers[Op]> => {
   switch (message.op) {
     case 'open': {
       const database = await next
@@ -78,7 +80,12 @@ const perform = async (message: Exclude<ToChild, { op: 'interrupt' }>): Promise<
     }
     case 'digest':
       return digest(message.request.path)
+    case 'follow':
+      follower = await Follower.open(message.request.path, message.request.pipe)
+      return null
     case 'close': {
+      follower?.stop()
+      follower = null
       current?.close()
       current = null
       process.chdir(settings.tempFolder)
@@ -103,6 +110,12 @@ process.on('message', (message: ToChild) => {
   if (message.op === 'interrupt') {
     if (busy > 0 && interrupting === null) interrupting = setInterval(() => current?.interrupt(), INTERRUPT_MILLISECONDS)
     if (busy > 0) current?.interrupt()
+    // Behind the interrupt: a statement that waits at the pipe cannot hear it, and must not take its end for the data's.
+    follower?.stop()
+    return
+  }
+  if (message.op === 'grown') {
+    follower?.grown(message.bytes, message.ended)
     return
   }
   busy++

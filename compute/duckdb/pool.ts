@@ -50,6 +50,8 @@ export class DuckdbPool {
   readonly #works = new WeakMap<DuckdbChild, number>()
   readonly #all = new Set<DuckdbChild>()
   readonly #waiting: ((child: DuckdbChild | EngineFault) => void)[] = []
+  /** How to get children back that work ahead of need, the longest lent first. */
+  readonly #lent = new Set<() => void>()
   #starting = 0
   /** Children that have finished their work and will be free in a few milliseconds. */
   #resetting = 0
@@ -106,13 +108,23 @@ export class DuckdbPool {
   /** Starts a child for work that waits, unless one is about to be free; otherwise as many as shall stay warm. */
   #refill(): void {
     if (this.#closed) return
-    const wanted = this.#waiting.length > this.#resetting + this.#starting ? this.#max : this.#warm
-    if (this.#all.size + this.#starting >= wanted) return
+    const short = this.#waiting.length > this.#resetting + this.#starting
+    if (this.#all.size + this.#starting >= (short ? this.#max : this.#warm)) {
+      if (short) this.#recall()
+      return
+    }
     this.#spawn().then(
       (child) => this.#give(child),
       (error: unknown) =>
         this.#waiting.shift()?.(error instanceof EngineFault ? error : engineFault('internal', 'engine_start', String(error))),
     )
+  }
+
+  #recall(): void {
+    const [recall] = this.#lent
+    if (recall === undefined) return
+    this.#lent.delete(recall)
+    recall()
   }
 
   #give(child: DuckdbChild): void {
@@ -172,7 +184,30 @@ export class DuckdbPool {
     stopped?: (how: 'interrupted' | 'killed') => void,
   ): Promise<T> {
     if (signal.aborted) throw engineFault('cancelled', 'cancelled', 'cancelled before the statement began')
-    const child = await this.#take(signal)
+    return this.#work(await this.#take(signal), sandbox, signal, body, stopped)
+  }
+
+  /**
+   * As `use`, in a child that nobody else needs now; null when there is none. `recall` is called once when other work
+   * waits for a child and no other can be had: `body` should then be stopped by `signal`.
+   */
+  lend<T>(sandbox: Sandbox, signal: AbortSignal, recall: () => void, body: (session: DuckdbSession) => Promise<T>): Promise<T> | null {
+    if (this.#closed || signal.aborted) return null
+    const child = this.#idle.findLast(({ alive }) => alive)
+    if (child === undefined) return null
+    this.#idle.splice(this.#idle.indexOf(child), 1)
+    const mine = (): void => recall()
+    this.#lent.add(mine)
+    return this.#work(child, sandbox, signal, body).finally(() => this.#lent.delete(mine))
+  }
+
+  async #work<T>(
+    child: DuckdbChild,
+    sandbox: Sandbox,
+    signal: AbortSignal,
+    body: (session: DuckdbSession) => Promise<T>,
+    stopped?: (how: 'interrupted' | 'killed') => void,
+  ): Promise<T> {
     try {
       return await child.work(sandbox, signal, body)
     } finally {

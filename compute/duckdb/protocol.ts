@@ -54,6 +54,8 @@ export interface Requests {
   describe: { sql: string; values: BoundValue[] | null }
   run: { sql: string; values: BoundValue[] }
   digest: { path: string }
+  /** Lets statements read `path` from `pipe`, which is made, while it is being written. */
+  follow: { path: string; pipe: string }
   close: Record<never, never>
 }
 
@@ -62,12 +64,17 @@ export interface Answers {
   describe: Described
   run: { rows: Cell[][] }
   digest: { bytes: number; sha256: string }
+  follow: null
   close: { rssBytes: number }
 }
 
 export type Op = keyof Requests
 
-export type ToChild = { [O in Op]: { op: O; id: number; request: Requests[O] } }[Op] | { op: 'interrupt' }
+export type ToChild =
+  | { [O in Op]: { op: O; id: number; request: Requests[O] } }[Op]
+  | { op: 'interrupt' }
+  /** The followed file has so many bytes; `ended`: and will have no more. */
+  | { op: 'grown'; bytes: number; ended: boolean }
 
 export type FromChild =
   | { kind: 'ready'; version: string }

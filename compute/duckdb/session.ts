@@ -34,6 +34,9 @@ export interface DuckdbSession {
   run(sql: string, values?: BoundValue[]): Promise<Cell[][]>
   /** Size and SHA-256 of a file, hashed in the child. */
   digest(path: string): Promise<{ bytes: number; sha256: string }>
+  /** Statements may read `path` from `pipe` (made here) while it grows; `grown` says how far it is. Linux only. */
+  follow(path: string, pipe: string): Promise<void>
+  grown(bytes: number, ended: boolean): void
   /** Hears of the running statement's progress, a few times a second. */
   onProgress: ((percent: number | null, rows: number | null) => void) | null
 }
@@ -175,6 +178,14 @@ export class DuckdbChild implements DuckdbSession {
 
   digest(path: string): Promise<{ bytes: number; sha256: string }> {
     return this.#request('digest', { path })
+  }
+
+  async follow(path: string, pipe: string): Promise<void> {
+    await this.#request('follow', { path, pipe })
+  }
+
+  grown(bytes: number, ended: boolean): void {
+    if (this.alive) this.#post({ op: 'grown', bytes, ended })
   }
 
   /**

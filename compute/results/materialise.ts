@@ -34,6 +34,8 @@ export interface QuerySource {
 export interface SpoolSource {
   csv: string
   columns: { name: string; duckdbType: string; expression?: string }[]
+  /** Where the same bytes come while the file is still being written: they are read from there. */
+  pipe?: string
   /** Longest line, where lines may be longer than DuckDB's default of 2 MB. */
   maxLineBytes?: number
 }
@@ -68,15 +70,19 @@ const unkeepable = (error: unknown): never => {
   throw error
 }
 
+/** A pipe is read in pieces of this size. The smaller they are the less is left to do when it ends; a line must fit. */
+const PIPE_BUFFER_BYTES = 8_000_000
+
 /** The SELECT that reads the source, as text that can stand in parentheses. */
-const sourceQuery = (from: QuerySource | SpoolSource): string => {
+const sourceQuery = (from: QuerySource | SpoolSource, pipe?: string): string => {
   if ('sql' in from) return asSubquery(from.sql)
   const types = from.columns.map((column) => `${quoteText(column.name)}: ${quoteText(column.duckdbType)}`).join(', ')
   const long = from.maxLineBytes === undefined ? '' : `, max_line_size = ${Math.ceil(from.maxLineBytes)}`
+  const pieces = pipe === undefined ? '' : `, buffer_size = ${PIPE_BUFFER_BYTES}`
   const expressions = from.columns.map((column) => `${column.expression ?? quoteName(column.name)} AS ${quoteName(column.name)}`)
   return (
-    `SELECT ${expressions.join(', ')} FROM read_csv(${quoteText(from.csv)}, columns = {${types}}, header = false, auto_detect = false, ` +
-    `delim = ',', quote = '"', escape = '"', nullstr = '', allow_quoted_nulls = false${long})\n`
+    `SELECT ${expressions.join(', ')} FROM read_csv(${quoteText(pipe ?? from.csv)}, columns = {${types}}, header = false, auto_detect = false, ` +
+    `delim = ',', quote = '"', escape = '"', nullstr = '', allow_quoted_nulls = false${long}${pieces})\n`
   )
 }
 
@@ -262,7 +268,7 @@ export const materialise = async (session: DuckdbSession, request: MaterialiseRe
     return `${value} AS ${quoteName(column.name)}`
   })
   const names = described.map((_column, n) => `c${n}`).join(', ')
-  const select = `SELECT ${expressions.join(', ')} FROM (${sourceQuery(from)}) AS q(${names})`
+  const select = `SELECT ${expressions.join(', ')} FROM (${sourceQuery(from, 'csv' in from ? from.pipe : undefined)}) AS q(${names})`
   const path = join(request.folder, '0.parquet')
   const ownDates = schema.columns.some((column) => column.name === 'run_date')
   const staged = ownDates ? join(request.folder, 'staged.parquet') : path

@@ -4,10 +4,13 @@ import { typeName } from '../../../edge/contract/columns.ts'
 import type { EngineFault, RunHooks } from '../engine.ts'
 import type { Connection } from './connection.ts'
 import { fault } from './faults.ts'
+import type { HeadStart } from './head-start.ts'
 import { MAX_SHORT_BYTES, MAX_SHORT_ROWS } from './short.ts'
 import { CsvSpool, type Misfit } from './spool.ts'
 import type { ResultColumn } from './types.ts'
 
+/** From here on it pays to have DuckDB read the spool while it grows: some 50,000 rows, of which the child reads a few milliseconds. */
+const LONG_BYTES = 4 * 1024 * 1024
 /** Progress is told once in so many rows, and not more often than this. */
 const PROGRESS_ROWS = 16_384
 const PROGRESS_MS = 400
@@ -28,24 +31,36 @@ export class Collector {
   /** Why rows are thrown away since: the query is being stopped. */
   failure: EngineFault | null = null
   spool: CsvSpool | null = null
+  /** DuckDB at work on the spool while it grows. */
+  headStart: HeadStart | null = null
   #kept: Uint8Array[] = []
   #keptBytes = 0
   #discarding = false
   #ended = false
+  #isLong = false
   #told = 0
   readonly #columns: readonly ResultColumn[]
   readonly #folder: string
   readonly #connection: Connection
   readonly #hooks: RunHooks
   readonly #failed: () => void
+  readonly #long: (spool: CsvSpool) => HeadStart | null
 
-  /** `failed` is called once, at the first value that cannot be kept. */
-  constructor(columns: readonly ResultColumn[], folder: string, connection: Connection, hooks: RunHooks, failed: () => void) {
+  /** `failed` is called once, at the first value that cannot be kept; `long` once, when the spool has become long. */
+  constructor(
+    columns: readonly ResultColumn[],
+    folder: string,
+    connection: Connection,
+    hooks: RunHooks,
+    failed: () => void,
+    long: (spool: CsvSpool) => HeadStart | null,
+  ) {
     this.#columns = columns
     this.#folder = folder
     this.#connection = connection
     this.#hooks = hooks
     this.#failed = failed
+    this.#long = long
   }
 
   /** From now on rows are read and forgotten: a server that cannot send does not hear that it shall stop. */
@@ -108,6 +123,13 @@ export class Collector {
         if (!this.#ended) this.#connection.resume()
       },
       misfit: (misfit) => this.fail(misfitFault(misfit)),
+      written: (bytes) => {
+        if (bytes >= LONG_BYTES && !this.#isLong && !this.#discarding && !this.#ended) {
+          this.#isLong = true
+          this.headStart = this.#long(spool)
+        }
+        this.headStart?.grown(bytes)
+      },
     })
     this.spool = spool
     for (const row of this.#kept) spool.row(row, 0, row.length)

@@ -1,10 +1,11 @@
-import { realpath, rm } from 'node:fs/promises'
+import { realpathSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import type { CancelOutcome } from '../../../edge/contract/jobs.ts'
 import type { Lease } from '../../../edge/contract/node.ts'
 import type { Argument } from '../../../edge/contract/tasks.ts'
 import type { DuckdbPool } from '../../duckdb/pool.ts'
 import { driftFrom } from '../../results/columns.ts'
-import { materialise } from '../../results/materialise.ts'
+import { type Materialised, materialise } from '../../results/materialise.ts'
 import {
   type Engine,
   EngineFault,
@@ -19,6 +20,7 @@ import {
 import { boundTexts } from './arguments.ts'
 import { Collector, misfitFault } from './collector.ts'
 import { fault, serverFault } from './faults.ts'
+import { HeadStart, type Reading } from './head-start.ts'
 import type { Borrowed } from './pool.ts'
 import { type Ended, runReport } from './query.ts'
 import { isShort, shortResult } from './short.ts'
@@ -214,7 +216,9 @@ export class PostgresEngine implements Engine {
       collector.discard()
       stopping ??= stopAtServer(connection, work, this.#patienceMs)
     }
-    const collector = new Collector(known.columns, run.folder, connection, hooks, stop)
+    const collector = new Collector(known.columns, run.folder, connection, hooks, stop, (spool) =>
+      HeadStart.begin(spool.path, this.#reading(report, spool)),
+    )
     hooks.started(String(connection.pid))
     const work: Promise<Ended> = runReport(connection, {
       sql: statement.sql,
@@ -275,7 +279,7 @@ export class PostgresEngine implements Engine {
     } finally {
       clearTimeout(overtime)
       signal.removeEventListener('abort', stop)
-      if (!complete && collector.spool) await discardSpool(collector.spool)
+      if (!complete && collector.spool) await discard(collector.spool, collector.headStart)
     }
   }
 
@@ -290,34 +294,57 @@ export class PostgresEngine implements Engine {
     throw fault('cancelled', `the job was cancelled: ${stopped.reason}`, 'cancelled')
   }
 
+  /** How DuckDB makes Parquet of a spool. */
+  #reading({ run, signal }: Report, spool: CsvSpool): Reading {
+    const { tenant, job, schema, runDate, folder } = run
+    const real = realpathSync(folder)
+    return {
+      pool: this.#pool,
+      folder: real,
+      allowed: [...new Set([folder, real])],
+      signal,
+      body: (session, pipe) => {
+        const from = {
+          csv: spool.path,
+          columns: spool.source,
+          ...(pipe === undefined ? {} : { pipe }),
+          ...(spool.longestLine > DEFAULT_LINE_BYTES ? { maxLineBytes: spool.longestLine + 1 } : {}),
+        }
+        return materialise(session, { from, types: {}, schema, tenant, job, runDate, folder })
+      },
+    }
+  }
+
   /** The spool becomes Parquet in a DuckDB child; its rows must be those that were read. */
-  async #long({ run, signal, hooks }: Report, spool: CsvSpool, collector: Collector): Promise<Omit<Produced, 'engine'>> {
-    const { tenant, job, schema, runDate } = run
+  async #long(report: Report, spool: CsvSpool, collector: Collector): Promise<Omit<Produced, 'engine'>> {
     try {
       await spool.finish()
     } catch (error) {
+      await collector.headStart?.abandon()
       throw fault(
         'spool_failed',
         `the node's spool could not be written: ${error instanceof Error ? error.message : 'unknown reason'}`,
         'internal',
       )
     }
-    if (collector.failure) throw collector.failure
-    const folder = await realpath(run.folder)
-    const allowed = [...new Set([run.folder, folder])]
-    const made = await this.#pool.use({ folder, allowed }, signal, (session) => {
-      session.onProgress = (percent) => hooks.progress(percent === null ? null : percent, collector.rows)
-      const from = {
-        csv: spool.path,
-        columns: spool.source,
-        ...(spool.longestLine > DEFAULT_LINE_BYTES ? { maxLineBytes: spool.longestLine + 1 } : {}),
-      }
-      return materialise(session, { from, types: {}, schema, tenant, job, runDate, folder: run.folder })
-    })
+    if (collector.failure) {
+      await collector.headStart?.abandon()
+      throw collector.failure
+    }
+    const ahead = await collector.headStart?.finish()
+    const made = ahead?.rows === collector.rows ? ahead : await this.#fromTheStart(report, spool, collector)
     await rm(spool.path, { force: true })
     if (made.rows !== collector.rows)
       throw fault('rows_missing', `the spool held ${collector.rows} rows and ${made.rows} of them were read from it`, 'internal')
     return made
+  }
+
+  #fromTheStart(report: Report, spool: CsvSpool, collector: Collector): Promise<Materialised> {
+    const { folder, allowed, body } = this.#reading(report, spool)
+    return this.#pool.use({ folder, allowed }, report.signal, (session) => {
+      session.onProgress = (percent) => report.hooks.progress(percent, collector.rows)
+      return body(session, undefined)
+    })
   }
 }
 
@@ -330,7 +357,7 @@ const limitFault = (run: Run): EngineFault =>
 const sameField = (a: { name: string; oid: number; modifier: number }, b: typeof a | undefined): boolean =>
   a.name === b?.name && a.oid === b.oid && a.modifier === b.modifier
 
-const discardSpool = async (spool: CsvSpool): Promise<void> => {
-  await spool.finish().catch(() => undefined)
+const discard = async (spool: CsvSpool, headStart: HeadStart | null): Promise<void> => {
+  await Promise.all([headStart?.abandon(), spool.finish().catch(() => undefined)])
   await rm(spool.path, { force: true })
 }

@@ -65,11 +65,15 @@ export interface SpoolHooks {
   pause(): void
   resume(): void
   misfit(misfit: Misfit): void
+  /** So many bytes are in the file. */
+  written?(bytes: number): void
 }
 
 export class CsvSpool {
   readonly path: string
   rows = 0
+  /** Bytes in the file. */
+  bytes = 0
   /** Bytes of the longest line, for the reader's buffers. */
   longestLine = 0
   #columns: SpoolColumn[]
@@ -221,6 +225,9 @@ export class CsvSpool {
       .then(async () => {
         const handle = await this.#handle
         for (let at = 0; at < length && !this.#failed; ) at += (await handle.write(slab, at, length - at)).bytesWritten
+        if (this.#failed) return
+        this.bytes += length
+        this.#hooks.written?.(this.bytes)
       })
       .catch((error: Error) => this.#fail(error))
       .finally(() => {
