@@ -48,6 +48,21 @@ export const bind = (row: Pick<JobRow, 'submitted_hash' | 'signature' | 'created
   return task.since > row.created_at ? 'changed' : 'stale'
 }
 
+/** Arguments up to so many characters stand in the key as they are: most are short, and each submit would hash them. */
+const PLAIN_ARGS = 64
+
+const circumstances = new Map<string, string>()
+
+/** Of task, source, hint and rights, which are the same for many submits. */
+const circumstance = (text: string): string => {
+  const seen = circumstances.get(text)
+  if (seen !== undefined) return seen
+  if (circumstances.size >= 1_000) circumstances.clear()
+  const hash = digest(text)
+  circumstances.set(text, hash)
+  return hash
+}
+
 /** Equal for jobs that may share one execution: the task's text, arguments, source, hint, and what their submitters may do. */
 export const samenessOf = (what: {
   hash: string
@@ -55,4 +70,8 @@ export const samenessOf = (what: {
   db: string | null
   hint: string | null
   rights: readonly string[]
-}): string => digest([what.hash, what.args, what.db, what.hint, [...what.rights].sort()])
+}): string => {
+  const args = canonicalJson(what.args)
+  const rest = circumstance(JSON.stringify([what.hash, what.db, what.hint, [...what.rights].sort()]))
+  return `${rest} ${args.length <= PLAIN_ARGS ? args : digest(what.args)}`
+}

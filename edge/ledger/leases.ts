@@ -53,6 +53,8 @@ export interface OfferAnswer {
   offers: OfferedJob[]
   /** Set when no job waits in the lane any more: the announcement that the pool may forget. */
   drained: number | null
+  /** Nothing was looked at, for the node's tasks are not known here: ask again with their list. */
+  untold?: boolean
 }
 
 /** Notes that a session holds something here, so that its silence will be noticed. */

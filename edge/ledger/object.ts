@@ -6,7 +6,7 @@ import type { Family, JobId, QueueName, ResultId, SessionId, SliceHash } from '.
 import { TenantId } from '../contract/ids.ts'
 import type { Job, Phase } from '../contract/jobs.ts'
 import type { LedgerFigures } from '../contract/ledger.ts'
-import type { Failure, Lease } from '../contract/node.ts'
+import type { Lease } from '../contract/node.ts'
 import type { Queue, QueueSettings } from '../contract/queues.ts'
 import type { Schedule } from '../contract/schedules.ts'
 import type { Env } from '../env.ts'
@@ -18,11 +18,9 @@ import { objectStore } from '../storage/object-store.ts'
 import { first } from '../storage/store.ts'
 import { takeBatch } from './batch.ts'
 import { busySlots } from './busy.ts'
-import { cancelAnswered } from './cancel.ts'
 import { commit, type LedgerContext, type LedgerEffect } from './context.ts'
 import { type Dead, type DeadQuery, findDead, listDead, type Retried, retry } from './dead.ts'
 import { Errands } from './errands.ts'
-import { type Completion, complete, fail } from './finish.ts'
 import { Gather } from './gather.ts'
 import { askGroup, type GroupAnswer, type GroupDeed, groupBody, groupEnded, takeGroup, type WaitingDesk } from './groups/desk.ts'
 import { stepsOf } from './groups/rows.ts'
@@ -33,20 +31,8 @@ import { jobIds } from './ids.ts'
 import { JobDesk } from './job-desk.ts'
 import { findJob } from './jobs.ts'
 import { loadLanes } from './lanes.ts'
-import {
-  accept,
-  endSession,
-  type Holder,
-  handBack,
-  holds,
-  type LeaseVerdict,
-  type OfferAnswer,
-  type OfferRequest,
-  offer,
-  renewSession,
-  resumeSession,
-  start,
-} from './leases.ts'
+import { type Ended, LeaseDesk } from './lease-desk.ts'
+import { endSession, type Holder, holds, type LeaseVerdict, type OfferAnswer, renewSession, resumeSession } from './leases.ts'
 import type { ListQuery } from './listing.ts'
 import { LedgerMemory } from './memory.ts'
 import { MovedJobs } from './moved.ts'
@@ -88,6 +74,7 @@ export class LedgerObject extends DurableObject<Env> {
   readonly #desk: WaitingDesk
   readonly #errands: Errands
   readonly #jobs: JobDesk
+  readonly #leases: LeaseDesk
   readonly #housekeeper: Housekeeper
   /** When a job last came or ended, or somebody asked for its result, in milliseconds since 1970. */
   #busyAt = 0
@@ -120,6 +107,7 @@ export class LedgerObject extends DurableObject<Env> {
     const untilEnded: WaitingDesk['untilEnded'] = (id, wait_ms) => this.#streams.waiters.until(id, wait_ms)
     this.#desk = { context: this.#context, commit: (body) => this.#commit(body), untilEnded }
     this.#errands = new Errands(env, this.#desk)
+    this.#leases = new LeaseDesk({ ...this.#desk, env })
     this.#housekeeper = new Housekeeper({ ...this.#desk, env, moved })
     this.#jobs = new JobDesk({
       ...this.#desk,
@@ -336,49 +324,32 @@ export class LedgerObject extends DurableObject<Env> {
 
   // ---- links -----------------------------------------------------------------------------------------------------
 
-  async offer(request: OfferRequest): Promise<OfferAnswer> {
-    const answer = this.#commit((context) => offer(context, request))
-    await fault(this.env, 'ledger.offered')
-    return answer
+  offer(...given: Parameters<LeaseDesk['offer']>): Promise<OfferAnswer> {
+    return this.#leases.offer(...given)
   }
 
-  async accept(holder: Holder, items: { job: JobId; attempt: number; start: boolean }[]): Promise<LeaseVerdict[]> {
-    const verdicts = this.#commit((context) => accept(context, holder, items))
-    await fault(this.env, 'ledger.accepted')
-    return verdicts
+  accept(...given: Parameters<LeaseDesk['accept']>): Promise<LeaseVerdict[]> {
+    return this.#leases.accept(...given)
   }
 
-  start(holder: Holder, items: { job: JobId; attempt: number }[]): LeaseVerdict[] {
-    return this.#commit((context) => start(context, holder, items))
+  start(...given: Parameters<LeaseDesk['start']>): LeaseVerdict[] {
+    return this.#leases.start(...given)
   }
 
-  handBack(holder: Holder, items: { job: JobId; attempt: number; reason: string }[]): LeaseVerdict[] {
-    return this.#commit((context) => handBack(context, holder, items))
+  handBack(...given: Parameters<LeaseDesk['handBack']>): LeaseVerdict[] {
+    return this.#leases.handBack(...given)
   }
 
-  /** Ends attempts and answers with the next offers: in a steady state the pool is not asked. */
-  async complete(
-    holder: Holder,
-    items: Completion[],
-    next: OfferRequest | null,
-  ): Promise<{ verdicts: LeaseVerdict[]; next: OfferAnswer | null }> {
-    const answer = this.#commit((context) => ({ verdicts: complete(context, holder, items), next: next ? offer(context, next) : null }))
-    await fault(this.env, 'ledger.completed')
-    return answer
+  complete(...given: Parameters<LeaseDesk['complete']>): Promise<Ended> {
+    return this.#leases.complete(...given)
   }
 
-  async fail(
-    holder: Holder,
-    items: { job: JobId; attempt: number; failure: Failure }[],
-    next: OfferRequest | null,
-  ): Promise<{ verdicts: LeaseVerdict[]; next: OfferAnswer | null }> {
-    const answer = this.#commit((context) => ({ verdicts: fail(context, holder, items), next: next ? offer(context, next) : null }))
-    await fault(this.env, 'ledger.failed')
-    return answer
+  fail(...given: Parameters<LeaseDesk['fail']>): Promise<Ended> {
+    return this.#leases.fail(...given)
   }
 
-  cancelAnswered(holder: Holder, item: { job: JobId; attempt: number; outcome: string; reason: string | null }): LeaseVerdict {
-    return this.#commit((context) => cancelAnswered(context, holder, item))
+  cancelAnswered(...given: Parameters<LeaseDesk['cancelAnswered']>): LeaseVerdict {
+    return this.#leases.cancelAnswered(...given)
   }
 
   progress(

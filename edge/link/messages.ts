@@ -16,10 +16,11 @@ import type {
   Start,
 } from '../contract/node.ts'
 import type { Completion } from '../ledger/finish.ts'
+import type { OfferAsk } from '../ledger/known-tasks.ts'
 import type { LeaseVerdict, OfferAnswer } from '../ledger/leases.ts'
 import { first } from '../storage/store.ts'
 import { announce, hello } from './arrival.ts'
-import { joinPool, type LinkMemory, offerRequest, prepare, reportTo, slotsOf, takeSlots } from './offers.ts'
+import { joinPool, type LinkMemory, offerAsk, prepare, reportTo, slotsOf, takeSlots, told } from './offers.ts'
 import type { LinkContext } from './ports.ts'
 import { currentSession, holderOf, type NodeBounds, rememberLedger, type SessionRow, servesTenant } from './session.ts'
 
@@ -78,10 +79,10 @@ const rideOn = (
   row: SessionRow,
   tenant: TenantId,
   free: number,
-): { queue: QueueName; request: ReturnType<typeof offerRequest> } | null => {
+): { queue: QueueName; ask: OfferAsk } | null => {
   const queue = memory.lanes.get(tenant)
   return memory.ride && context.now() < memory.rideUntil && free > 0 && queue !== undefined
-    ? { queue, request: offerRequest(context, memory, row, queue, free) }
+    ? { queue, ask: offerAsk(context, memory, row, queue, free) }
     : null
 }
 
@@ -92,11 +93,7 @@ const finish = async (
   row: SessionRow,
   { re, want: free, idle = free }: { re: number; want: number; idle?: number | undefined },
   items: Lease[],
-  ask: (
-    tenant: TenantId,
-    items: Lease[],
-    ride: ReturnType<typeof offerRequest> | null,
-  ) => Promise<{ outcomes: Answered[]; next: OfferAnswer | null }>,
+  ask: (tenant: TenantId, items: Lease[], ride: OfferAsk | null) => Promise<{ outcomes: Answered[]; next: OfferAnswer | null }>,
 ): Promise<void> => {
   const offers: Offer[] = []
   const drained: { tenant: TenantId; queue: QueueName; seq: number }[] = []
@@ -107,8 +104,9 @@ const finish = async (
   memory.idle = 0
   const outcomes = await perTenant(row, items, async (tenant, group, last) => {
     const ride = last ? rideOn(context, memory, row, tenant, room) : null
-    const { outcomes: answers, next } = await ask(tenant, group, ride?.request ?? null)
-    if (ride && next) {
+    const { outcomes: answers, next: answer } = await ask(tenant, group, ride?.ask ?? null)
+    if (ride && answer) {
+      const next = await told(context, memory, tenant, ride.ask, answer)
       const prepared = await prepare(context, memory, row, tenant, next.offers)
       offers.push(...prepared)
       room -= slotsOf(prepared)

@@ -146,6 +146,7 @@ export class LinkObject extends DurableObject<Env> {
       attachment.first = true
       socket.serializeAttachment(attachment)
       this.#saved = ''
+      this.#found = { session: message.session, socket }
       for (const other of this.ctx.getWebSockets())
         if (other !== socket && (other.deserializeAttachment() as Attachment).session !== null)
           this.#bye(other, 'replaced', 'the node connected anew', false)
@@ -303,10 +304,16 @@ export class LinkObject extends DurableObject<Env> {
 
   /** The open socket of a session: an older one of the same session may still be closing. */
   #socketOf(session: SessionId): WebSocket | undefined {
-    return this.ctx
+    if (this.#found?.session === session && this.#found.socket.readyState === WebSocket.OPEN) return this.#found.socket
+    const socket = this.ctx
       .getWebSockets()
-      .find((socket) => socket.readyState === WebSocket.OPEN && (socket.deserializeAttachment() as Attachment).session === session)
+      .find((one) => one.readyState === WebSocket.OPEN && (one.deserializeAttachment() as Attachment).session === session)
+    this.#found = socket && { session, socket }
+    return socket
   }
+
+  /** What was found last: every message looks for it twice. */
+  #found: { session: SessionId; socket: WebSocket } | undefined
 
   /** What the socket of the session carries already. */
   #saved = ''

@@ -1,8 +1,9 @@
+import { createHash } from 'node:crypto'
 import type { Column, ResultSchema } from '../contract/columns.ts'
-import { Family, type JobId, type QueueName, Sha256, TaskName, type TenantId } from '../contract/ids.ts'
+import { Family, type QueueName, type TaskName, type TenantId } from '../contract/ids.ts'
 import { OFFER_SECONDS, type Offer } from '../contract/node.ts'
-import type { NodeTask } from '../ledger/binding.ts'
-import type { OfferAnswer, OfferedJob, OfferRequest } from '../ledger/leases.ts'
+import type { NodeTasks, OfferAsk } from '../ledger/known-tasks.ts'
+import type { OfferAnswer, OfferedJob } from '../ledger/leases.ts'
 import { type LinkReport, RIDE_MS } from '../pool/pool.ts'
 import { first } from '../storage/store.ts'
 import type { LinkContext, SchemaOutcome } from './ports.ts'
@@ -38,7 +39,8 @@ export interface LinkMemory {
   lanes: Map<TenantId, QueueName>
   /** Answers of `ensureSchema` by tenant and task hash. */
   schemas: Map<string, SchemaOutcome>
-  tasks: Record<string, NodeTask> | null
+  /** What the session announced, under a version that is the same in every life of this object. */
+  tasks: { version: string; list: NodeTasks } | null
   /** While a new list of tasks comes in: the definitions of the one before. */
   since: Map<string, { hash: string; since: number }>
   /** Rows of the tasks announced, as far as they were asked for. */
@@ -122,24 +124,36 @@ interface NodeTaskRow {
   since: number | null
 }
 
-/** What this session announced, by name. */
-export const tasksOf = (context: LinkContext, memory: LinkMemory): Record<string, NodeTask> => {
-  memory.tasks ??= Object.fromEntries(
-    context.store
-      .all<NodeTaskRow>('SELECT name, hash, signature, since FROM tasks')
-      .map(({ name, hash, signature, since }) => [name, { hash, signature: signature ?? '', since: since ?? 0 }]),
-  )
+const announced = (context: LinkContext, memory: LinkMemory): { version: string; list: NodeTasks } => {
+  if (!memory.tasks) {
+    const rows = context.store.all<NodeTaskRow>('SELECT name, hash, signature, since FROM tasks ORDER BY name')
+    memory.tasks = {
+      version: createHash('sha256').update(JSON.stringify(rows)).digest('hex'),
+      list: Object.fromEntries(
+        rows.map(({ name, hash, signature, since }) => [name, { hash, signature: signature ?? '', since: since ?? 0 }]),
+      ),
+    }
+  }
   return memory.tasks
 }
 
-export const offerRequest = (context: LinkContext, memory: LinkMemory, row: SessionRow, queue: QueueName, want: number): OfferRequest => ({
+export const offerAsk = (context: LinkContext, memory: LinkMemory, row: SessionRow, queue: QueueName, want: number): OfferAsk => ({
   ...holderOf(row),
   pool: row.pool,
   queue,
-  tasks: tasksOf(context, memory),
+  tasks_version: announced(context, memory).version,
   want,
   offer_seconds: OFFER_SECONDS,
 })
+
+/** Asks with the list of tasks, where the ledger has said that it does not know it. */
+export const told = async (
+  context: LinkContext,
+  memory: LinkMemory,
+  tenant: TenantId,
+  ask: OfferAsk,
+  answer: OfferAnswer,
+): Promise<OfferAnswer> => (answer.untold ? context.ledger(tenant).offer({ ...ask, tasks: announced(context, memory).list }) : answer)
 
 /** The schema under which a task's result will be kept for a tenant: judged once, at the first offer (architecture, section 3, step 4). */
 const schemaFor = async (context: LinkContext, memory: LinkMemory, tenant: TenantId, job: OfferedJob): Promise<SchemaOutcome | null> => {
@@ -184,21 +198,22 @@ export const prepare = async (
         )
       continue
     }
-    offers.push(offerOf(tenant, job, tasksOf(context, memory)[job.task]?.hash ?? '', outcome?.schema ?? null))
+    offers.push(offerOf(tenant, job, announced(context, memory).list[job.task]?.hash ?? '', outcome?.schema ?? null))
   }
   return offers
 }
 
+/** Names of the ledger's rows and of the announcement were checked when they went in; the casts name their brands again. */
 const offerOf = (tenant: TenantId, job: OfferedJob, hash: string, schema: ResultSchema | null): Offer => ({
   tenant,
-  job: job.job as JobId,
+  job: job.job,
   attempt: job.attempt,
-  task: TaskName.parse(job.task),
-  task_hash: Sha256.parse(hash),
+  task: job.task as TaskName,
+  task_hash: hash,
   args: JSON.parse(job.args) as Offer['args'],
   db: job.db,
   engine_hint: job.engine_hint,
-  family: Family.parse(job.family),
+  family: job.family as Family,
   run_date: job.run_date,
   schema,
   max_runtime_seconds: job.max_runtime_seconds,
@@ -245,7 +260,8 @@ export const dispatch = async (
   let answer: OfferAnswer
   let items: Offer[]
   try {
-    answer = await context.ledger(given.tenant).offer({ ...offerRequest(context, memory, row, given.queue, want), seq: given.seq })
+    const ask = { ...offerAsk(context, memory, row, given.queue, want), seq: given.seq }
+    answer = await told(context, memory, given.tenant, ask, await context.ledger(given.tenant).offer(ask))
     items = await prepare(context, memory, row, given.tenant, answer.offers)
   } catch (reason) {
     // The node never hears of what was offered, so its room is as it was; the offers lapse after OFFER_SECONDS.

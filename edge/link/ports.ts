@@ -4,22 +4,23 @@ import type { Phase } from '../contract/jobs.ts'
 import type { Failure, Lease, PutGrant, ToNode, UploadedFile } from '../contract/node.ts'
 import type { AnnouncedTask } from '../contract/tasks.ts'
 import type { Completion } from '../ledger/finish.ts'
-import type { Holder, LeaseVerdict, OfferAnswer, OfferRequest } from '../ledger/leases.ts'
+import type { OfferAsk } from '../ledger/known-tasks.ts'
+import type { Holder, LeaseVerdict, OfferAnswer } from '../ledger/leases.ts'
 import type { Joining, LinkReport } from '../pool/pool.ts'
 import type { Store } from '../storage/store.ts'
 import type { SessionRow } from './session.ts'
 
 /** The ledger as a link sees it: every answer may fail to arrive, every call may arrive twice. */
 export interface LedgerPort {
-  offer(request: OfferRequest): Promise<OfferAnswer>
+  offer(ask: OfferAsk): Promise<OfferAnswer>
   accept(holder: Holder, items: { job: JobId; attempt: number; start: boolean }[]): Promise<LeaseVerdict[]>
   start(holder: Holder, items: { job: JobId; attempt: number }[]): Promise<LeaseVerdict[]>
   handBack(holder: Holder, items: { job: JobId; attempt: number; reason: string }[]): Promise<LeaseVerdict[]>
-  complete(holder: Holder, items: Completion[], next: OfferRequest | null): Promise<{ verdicts: LeaseVerdict[]; next: OfferAnswer | null }>
+  complete(holder: Holder, items: Completion[], next: OfferAsk | null): Promise<{ verdicts: LeaseVerdict[]; next: OfferAnswer | null }>
   fail(
     holder: Holder,
     items: { job: JobId; attempt: number; failure: Failure }[],
-    next: OfferRequest | null,
+    next: OfferAsk | null,
   ): Promise<{ verdicts: LeaseVerdict[]; next: OfferAnswer | null }>
   cancelAnswered(holder: Holder, item: { job: JobId; attempt: number; outcome: string; reason: string | null }): Promise<LeaseVerdict>
   progress(

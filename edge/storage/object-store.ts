@@ -16,10 +16,9 @@ export const objectStore = (storage: DurableObjectStorage): Store => ({
     return rows as unknown as R[]
   },
   run(query, ...values) {
-    const cursor = storage.sql.exec(query, ...values)
-    cursor.toArray()
-    // `rowsWritten` counts index rows as well; what callers ask is "did it change anything".
-    return cursor.rowsWritten
+    // A statement that answers no rows has run to its end by now. `rowsWritten` counts index rows as well; what callers ask
+    // is "did it change anything".
+    return storage.sql.exec(query, ...values).rowsWritten
   },
   transaction: (body) => storage.transactionSync(body),
 })

@@ -9,7 +9,7 @@ export const faultPointsInSource = (): string[] => {
   const points = new Set<string>()
   for (const file of globSync('edge/**/*.ts', { cwd: ROOT })) {
     if (file.endsWith('.test.ts')) continue
-    for (const [, name] of readFileSync(join(ROOT, file), 'utf8').matchAll(/\bfault\((?:(?:this\.)?env, )?'([a-z]+\.[a-z-]+)'\)/g))
+    for (const [, name] of readFileSync(join(ROOT, file), 'utf8').matchAll(/\bfault\((?:[\w.#]*env, )?'([a-z]+\.[a-z-]+)'\)/g))
       if (name !== undefined) points.add(name)
   }
   return [...points].sort()
