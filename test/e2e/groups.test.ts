@@ -1,9 +1,9 @@
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Group } from '../../edge/contract/groups.ts'
 import type { JobId } from '../../edge/contract/ids.ts'
 import { Job, page } from '../../edge/contract/jobs.ts'
 import { type Client, parsed, problemOf } from './support/client.ts'
-import { readJob } from './support/follow.ts'
+import { persistently, readJob, readPersistently } from './support/follow.ts'
 import { startWorld, type World } from './support/world.ts'
 
 const TASKS = {
@@ -53,22 +53,16 @@ const take = async (body: unknown): Promise<Group> => {
   expect([answer.status, answer.headers.get('location')]).toEqual([202, `/v1/groups/${group.id}`])
   return group
 }
-const show = async ({ id }: Group): Promise<Group> => groupOf(await acme.ask(`/v1/groups/${id}`))
-const until = (group: Group, wanted: (now: Group) => boolean): Promise<Group> =>
-  vi.waitFor(
-    async () => {
-      const now = await show(group)
-      if (!wanted(now)) throw new Error(JSON.stringify(states(now)))
-      return now
-    },
-    { timeout: 30_000, interval: 50 },
-  )
-const ended = async ({ id }: Group): Promise<Group> => {
+/** Looks again at every event of the group, and asks again while the edge is away. */
+const until = async ({ id }: Group, wanted: (now: Group) => boolean): Promise<Group> => {
   for (;;) {
-    const group = await groupOf(await acme.ask(`/v1/groups/${id}`, { headers: { prefer: 'wait=30' } }))
-    if (group.finished_at !== null) return group
+    const now = Group.parse(await readPersistently(acme, `/v1/groups/${id}`))
+    if (wanted(now)) return now
+    if (now.finished_at !== null) throw new Error(`ended before: ${JSON.stringify(states(now))}`)
+    await persistently(acme, `/v1/groups/${id}/events?after=${now.seq}&wait=30`)
   }
 }
+const ended = (group: Group): Promise<Group> => until(group, ({ finished_at }) => finished_at !== null)
 const states = ({ steps }: Group): Record<string, string> =>
   Object.fromEntries(Object.entries(steps).map(([name, { state }]) => [name, state]))
 const jobOf = (group: Group, step: string): JobId => {
@@ -255,7 +249,7 @@ test('a group that was acknowledged goes on after the edge was killed, at whatev
   world.system.kill9Workerd()
   await until(group, (now) => ['running', 'succeeded'].includes(states(now).b ?? ''))
   world.system.kill9Workerd()
-  const done = await until(group, ({ finished_at }) => finished_at !== null)
+  const done = await ended(group)
   expect(done).toMatchObject({ state: 'failed', error: { code: 'step_failed' } })
   expect(states(done)).toEqual({ a: 'succeeded', ok: 'succeeded', b: 'succeeded', c: 'failed', undo: 'succeeded', alert: 'succeeded' })
   expect((await readJob(acme, jobOf(done, 'undo'))).args).toEqual([14, '2000-01-01'])
