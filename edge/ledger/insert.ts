@@ -2,6 +2,7 @@ import type { SqlValue } from '../storage/store.ts'
 import { setTimer } from '../storage/timers.ts'
 import type { LedgerContext } from './context.ts'
 import { type JobRow, writeEvent } from './jobs.ts'
+import { stands } from './lane-rules.ts'
 import { laneReady } from './lanes.ts'
 import { isEnded } from './states.ts'
 import type { Submission } from './submit.ts'
@@ -104,6 +105,7 @@ export const insertJob = (context: LedgerContext, wanted: Submission, change: Pa
   const row: JobRow = { ...PLAIN, ...written }
   context.store.run(insertQuery(Object.keys(written)), ...(Object.values(written) as SqlValue[]))
   context.memory.keep(row)
+  stands(context, row.queue, null, row.state)
   writeEvent(context, row, 1, 'state', row.state, {})
   if (row.expires_at !== null && row.finished_at === null) setTimer(context.store, 'expire', row.id, row.expires_at)
   if (row.state === 'scheduled' && row.due_at !== null) setTimer(context.store, 'due', row.id, row.due_at)

@@ -4,7 +4,7 @@ import { isTerminal, type JobState } from '../contract/jobs.ts'
 import { first, type SqlValue } from '../storage/store.ts'
 import { clearTimer } from '../storage/timers.ts'
 import type { LedgerContext } from './context.ts'
-import { heldChanged } from './lane-rules.ts'
+import { heldChanged, stands } from './lane-rules.ts'
 import { type InnerState, isEnded, isHeld, JOB_TABLE, type JobInput, SHOWN, type Verdict } from './states.ts'
 
 /** A row of `jobs`. */
@@ -194,6 +194,7 @@ export const moves = (context: LedgerContext, row: JobRow, steps: Step[]): 'move
     forgetTimers(context, row, state)
     updateJob(context, row, change)
     if (isEnded(state)) context.memory.ended.add(row.id)
+    stands(context, row.queue, before, state)
     if (isHeld(before) !== isHeld(state)) heldChanged(context, row, isHeld(state))
   }
   for (const event of events) writeEvent(context, row, event.seq, 'state', event.state, event.body)

@@ -2,6 +2,13 @@ import type { LaneSettings, QueueSettings } from '../contract/queues.ts'
 import { first } from '../storage/store.ts'
 import type { LedgerContext } from './context.ts'
 import type { JobRow } from './jobs.ts'
+import { type InnerState, isHeld } from './states.ts'
+
+/** How many jobs of a queue wait for a slot, and how many nodes hold. */
+export interface Standing {
+  waiting: number
+  held: number
+}
 
 /** How a queue is served, and what nodes hold of it; kept in memory (`LedgerMemory.queues`). */
 export interface QueueRule {
@@ -80,8 +87,39 @@ export const lanePart = (context: LedgerContext, pool: string, queue: string): {
   return { settings: { priority, weight, reserve }, ...(reserve > 0 ? { held: rule.held?.get(pool)?.slots ?? 0 } : {}) }
 }
 
+const NONE: Standing = { waiting: 0, held: 0 }
+const placeOf = (state: InnerState | null): keyof Standing | null =>
+  state === 'waiting' ? 'waiting' : state !== null && isHeld(state) ? 'held' : null
+
+/** Counted once a life, by the indexes of what waits and is held, and kept by `stands` from then on: it may be 200,000 jobs. */
+const standings = ({ memory, store }: LedgerContext): Map<string, Standing> => {
+  if (memory.standing) return memory.standing
+  const counted = new Map<string, Standing>()
+  const count = (place: keyof Standing, from: string): void => {
+    for (const { queue, n } of store.all<{ queue: string; n: number }>(`SELECT queue, count(*) AS n FROM jobs ${from} GROUP BY queue`))
+      counted.set(queue, { ...(counted.get(queue) ?? NONE), [place]: n })
+  }
+  count('waiting', `INDEXED BY jobs_lane WHERE state = 'waiting'`)
+  count('held', `INDEXED BY jobs_held WHERE ${HELD}`)
+  memory.standing = counted
+  return counted
+}
+
+export const standingOf = (context: LedgerContext, queue: string): Standing => standings(context).get(queue) ?? NONE
+
+/** A job has come (`from` null) or has changed its state, which is written. */
+export const stands = ({ memory: { standing } }: LedgerContext, queue: string, from: InnerState | null, to: InnerState): void => {
+  if (!standing) return
+  const [before, after] = [placeOf(from), placeOf(to)]
+  if (before === after) return
+  const now = { ...(standing.get(queue) ?? NONE) }
+  if (before) now[before] -= 1
+  if (after) now[after] += 1
+  standing.set(queue, now)
+}
+
 /** A node holds a job that waited, or holds it no longer. Called by `moves` for every change of that kind, after it is written. */
-export const heldChanged = (context: LedgerContext, row: JobRow, isHeld: boolean): void => {
+export const heldChanged = (context: LedgerContext, row: JobRow, holds: boolean): void => {
   const known = context.memory.queues.get(row.queue)
   // Counted from the database, this very change is among what is counted.
   if (!known) {
@@ -89,7 +127,7 @@ export const heldChanged = (context: LedgerContext, row: JobRow, isHeld: boolean
     return
   }
   if (!known.held) return
-  const sign = isHeld ? 1 : -1
+  const sign = holds ? 1 : -1
   const count = known.held.get(row.pool) ?? { jobs: 0, slots: 0 }
   known.held.set(row.pool, { jobs: count.jobs + sign, slots: count.slots + sign * row.weight })
   context.memory.counted.add(row.queue)

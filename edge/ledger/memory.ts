@@ -1,5 +1,5 @@
 import type { JobRow } from './jobs.ts'
-import type { QueueRule } from './lane-rules.ts'
+import type { QueueRule, Standing } from './lane-rules.ts'
 
 /** A lane as the ledger has it in memory; of all this only `ceiling` stands in the database. */
 export interface Lane {
@@ -37,6 +37,8 @@ export class LedgerMemory {
   readonly queues = new Map<string, QueueRule>()
   /** Queues with a limit or a reserve of which this transaction has changed what nodes hold. */
   readonly counted = new Set<string>()
+  /** Of each queue how many jobs wait in it and are held; null: nobody has asked in this life. */
+  standing: Map<string, Standing> | null = null
   /** When a session was last renewed, ms. */
   readonly sessions = new Map<string, number>()
   /** Kinds of which the one timer is set. */
@@ -84,6 +86,7 @@ export class LedgerMemory {
     this.lanes.clear()
     this.queues.clear()
     this.counted.clear()
+    this.standing = null
     this.sessions.clear()
     this.timers.clear()
     this.touched.clear()

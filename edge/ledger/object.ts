@@ -104,7 +104,7 @@ export class LedgerObject extends DurableObject<Env> {
       settle,
     }
     const moved = new MovedJobs(this.#context, env.RESULTS)
-    const untilEnded: WaitingDesk['untilEnded'] = (id, wait_ms) => this.#streams.waiters.until(id, wait_ms)
+    const untilEnded: WaitingDesk['untilEnded'] = async (id, wait_ms) => void (await this.#streams.waiters.until(id, wait_ms))
     this.#desk = { context: this.#context, commit: (body) => this.#commit(body), untilEnded }
     this.#errands = new Errands(env, this.#desk)
     this.#leases = new LeaseDesk({ ...this.#desk, env })

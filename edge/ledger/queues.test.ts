@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it, vi } from 'vitest'
 import { type JobId, PoolName, QueueName } from '../contract/ids.ts'
 import { QueueSettings } from '../contract/queues.ts'
 import { cancel } from './cancel.ts'
@@ -231,6 +231,28 @@ describe('the list', () => {
     expect(listQueues(ledger.context, { after: 'default', limit: 2 })).toMatchObject({ items: [{ name: 'zebra', weight: 5 }], next: null })
     expect(showQueue(ledger.context, 'default')).toMatchObject({ waiting: 2, held: 1 })
     expect(showQueue(ledger.context, 'nobody')).toBeNull()
+  })
+
+  it('counts once what waits and is held, and keeps count from then on', () => {
+    jobs(3)
+    expect(showQueue(ledger.context, 'default')).toMatchObject({ waiting: 3, held: 0 })
+    const looks = vi.spyOn(ledger.context.store, 'all')
+    jobs(2)
+    const { offers } = asked(2)
+    looks.mockClear()
+    expect(showQueue(ledger.context, 'default')).toMatchObject({ waiting: 3, held: 2 })
+    expect(listQueues(ledger.context, { after: null, limit: 9 }).items).toMatchObject([{ waiting: 3, held: 2 }])
+    expect(looks.mock.calls.filter(([query]) => /FROM jobs/.test(query))).toEqual([])
+    for (const { job } of offers.slice(0, 1)) ends(job)
+    expect(showQueue(ledger.context, 'default')).toMatchObject({ waiting: 3, held: 1 })
+    // What is rolled back was not.
+    expect(() =>
+      commit(ledger.context, (context) => {
+        submit(context, submission(), 0)
+        throw new Error('broken')
+      }),
+    ).toThrow('broken')
+    expect(showQueue(ledger.context, 'default')).toMatchObject({ waiting: 3, held: 1 })
   })
 
   it('is bounded, and what was set goes back to the defaults', () => {

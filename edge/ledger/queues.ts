@@ -3,18 +3,17 @@ import type { Fault } from '../contract/problems.ts'
 import type { Queue, QueueSettings } from '../contract/queues.ts'
 import { first } from '../storage/store.ts'
 import type { LedgerContext } from './context.ts'
-import { DEFAULTS, HELD, openings, type QueueRow, ruleOf, settingsOf } from './lane-rules.ts'
+import { DEFAULTS, openings, type QueueRow, ruleOf, settingsOf, standingOf } from './lane-rules.ts'
 import { announceAnew, reopenLane } from './lanes.ts'
 import { MAX_QUEUE_SETTINGS } from './limits.ts'
 
 /** Queues that somebody has set or a job has used. */
 const NAMES = 'SELECT name FROM queues UNION SELECT queue AS name FROM lanes'
 
-const show = (row: { name: string } & Partial<QueueRow>, waiting: number, held: number): Queue => ({
+const show = (context: LedgerContext, row: { name: string } & Partial<QueueRow>): Queue => ({
   name: QueueName.parse(row.name),
   ...(row.updated_at === undefined || row.updated_at === null ? DEFAULTS : settingsOf(row as QueueRow)),
-  waiting,
-  held,
+  ...standingOf(context, row.name),
   updated_at: row.updated_at === undefined || row.updated_at === null ? null : new Date(row.updated_at).toISOString(),
 })
 
@@ -23,10 +22,7 @@ export const showQueue = (context: LedgerContext, name: string): Queue | null =>
   const { store } = context
   const row = first<QueueRow>(store, 'SELECT * FROM queues WHERE name = ?', name)
   if (!row && !first(store, 'SELECT queue FROM lanes WHERE queue = ? LIMIT 1', name)) return null
-  const count = (where: string): number =>
-    first<{ n: number }>(store, `SELECT count(*) AS n FROM jobs ${where} AND queue = ?`, name)?.n ?? 0
-  const waiting = count(`INDEXED BY jobs_lane WHERE state = 'waiting'`)
-  return show(row ?? { name }, waiting, count(`INDEXED BY jobs_held WHERE ${HELD}`))
+  return show(context, row ?? { name })
 }
 
 /** By name, after a name. */
@@ -40,15 +36,7 @@ export const listQueues = (
     query.after ?? '',
     query.limit + 1,
   )
-  const counts = (from: string): Map<string, number> =>
-    new Map(
-      store
-        .all<{ queue: string; n: number }>(`SELECT queue, count(*) AS n FROM jobs ${from} GROUP BY queue`)
-        .map(({ queue, n }) => [queue, n]),
-    )
-  const waiting = counts(`INDEXED BY jobs_lane WHERE state = 'waiting'`)
-  const held = counts(`INDEXED BY jobs_held WHERE ${HELD}`)
-  const items = rows.slice(0, query.limit).map((row) => show(row, waiting.get(row.name) ?? 0, held.get(row.name) ?? 0))
+  const items = rows.slice(0, query.limit).map((row) => show(context, row))
   return { items, next: rows.length > query.limit ? (items.at(-1)?.name ?? null) : null }
 }
 

@@ -1,9 +1,9 @@
-import { afterEach, beforeEach, expect, it, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { StreamFilter } from '../contract/events.ts'
 import { type JobId, QueueName } from '../contract/ids.ts'
 import { commit } from './context.ts'
 import { QUEUE, submission, testLedger } from './fixture.ts'
-import { addEvent, findJob } from './jobs.ts'
+import { addEvent, findJob, move } from './jobs.ts'
 import { MAX_WATCHERS, STREAM_SCAN_ROWS } from './limits.ts'
 import { Streams } from './streams.ts'
 import { submit } from './submit.ts'
@@ -68,6 +68,7 @@ const bench = () => {
   }
   return {
     ...ledger,
+    tell,
     asleep: () => {
       streams = make()
     },
@@ -186,4 +187,45 @@ it('lets others have their turn while it looks through events that nobody wants'
   setTimeout(() => turns.push('another'), 0)
   await told
   expect(turns).toEqual(['another', '1 event'])
+})
+
+describe('requests that wait for events of the tenant', () => {
+  const wanted = (state: StreamFilter['state'], after: number) =>
+    ({ of: 'tenant', filter: { ...everything, state }, after, wait_ms: 20_000 }) as const
+
+  it('go on for an event that they want, and are left alone by others', async () => {
+    const one = bench()
+    const id = one.take()
+    const looks = vi.spyOn(one.context.store, 'all')
+    const waits = Array.from({ length: 50 }, () => one.follow(wanted(['failed'], 1)))
+    const heard = one.follow(wanted(['waiting'], 1))
+    const before = looks.mock.calls.length
+    one.add(id, 10)
+    expect(await heard).toMatchObject({ items: { length: 10 }, next: 11 })
+    // The one that was told has looked; the fifty have not.
+    expect(looks.mock.calls.length - before).toBeLessThan(20)
+    commit(one.context, (context) => {
+      const row = findJob(context, id)
+      if (row) move(context, row, 'fail', { error_code: 'x' })
+    })
+    looks.mockClear()
+    one.tell()
+    for (const wait of waits) expect(await wait).toMatchObject({ items: [{ n: 12, state: 'failed' }], next: 12 })
+    // Each looked at the one event only, not at those that it had been asked about before.
+    for (const [query, after] of looks.mock.calls) if (/FROM events/.test(query)) expect(after).toBe(11)
+  })
+
+  it('that have waited long enough go on after all that has happened', async () => {
+    vi.useFakeTimers()
+    try {
+      const one = bench()
+      const id = one.take()
+      const waits = one.follow(wanted(['failed'], 1))
+      one.add(id, 10)
+      await vi.advanceTimersByTimeAsync(20_000)
+      expect(await waits).toEqual({ found: 'yes', items: [], reset: null, next: 11, more: false })
+    } finally {
+      vi.useRealTimers()
+    }
+  })
 })

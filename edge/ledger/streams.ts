@@ -1,7 +1,7 @@
 import { type JobEvent, type ResetEvent, StreamFilter } from '../contract/events.ts'
 import type { GroupEvent } from '../contract/groups.ts'
 import type { LedgerContext } from './context.ts'
-import { type Backlog, findGroupRow, groupBacklog, isOver, jobBacklog, ofTenant, tenantPage, type Until } from './events.ts'
+import { type Backlog, findGroupRow, groupBacklog, isOver, isWanted, jobBacklog, ofTenant, tenantPage, type Until } from './events.ts'
 import { findJob } from './jobs.ts'
 import { type Liveness, lookUp } from './read.ts'
 import { Waiters } from './waiters.ts'
@@ -100,7 +100,12 @@ export class Streams {
         continue
       }
       if (this.waiters.full) return { found: 'full' }
-      await this.waiters.until(wanted.of === 'tenant' ? `${TENANT} events` : `${wanted.id} events`, left)
+      if (wanted.of !== 'tenant') await this.waiters.until(eventsOf(wanted.id), left)
+      else {
+        const event = await this.waiters.until(eventsOf(TENANT), left, (told) => isWanted(wanted.filter, told))
+        // It was asked about each event since, and wanted none before this one.
+        after = event?.n === undefined ? this.#context.numbers.last() : event.n - 1
+      }
     }
   }
 
@@ -126,29 +131,35 @@ export class Streams {
   job(id: string, events: JobEvent[], ended: boolean): void {
     const watched = this.#watchers.watches(id)
     const heard = this.#watchers.watches(TENANT)
-    if (watched || heard) {
+    const awaited = this.waiters.waits(eventsOf(TENANT))
+    if (watched || heard || awaited) {
       const row = findJob(this.#context, id)
       for (const event of events) {
         if (watched)
           this.#watchers.job(id, event, (until) => row !== undefined && event.seq === row.seq && isOver(this.#context, row, until))
-        if (heard && row) this.#watchers.tenant(ofTenant(event, row))
+        if (!row || !(heard || awaited)) continue
+        const whole = ofTenant(event, row)
+        if (heard) this.#watchers.tenant(whole)
+        if (awaited) this.waiters.tell(eventsOf(TENANT), whole)
       }
     }
     if (ended) this.waiters.tell(id)
-    this.waiters.tell(`${id} events`)
-    this.waiters.tell(`${TENANT} events`)
+    this.waiters.tell(eventsOf(id))
   }
 
   group(id: string, events: GroupEvent[], ended: boolean): void {
     for (const [index, event] of events.entries()) this.#watchers.group(id, event, ended && index === events.length - 1)
     if (ended) this.waiters.tell(id)
-    this.waiters.tell(`${id} events`)
+    this.waiters.tell(eventsOf(id))
   }
 
   progress(job: string, live: Liveness): void {
     this.#watchers.progress(job, live)
   }
 }
+
+/** What who waits for events of a job, a group or the tenant waits by. */
+const eventsOf = (id: string): string => `${id} events`
 
 export const answerOf = ({ reset, events, after, over }: Backlog<JobEvent | GroupEvent>): Followed => ({
   found: 'yes',

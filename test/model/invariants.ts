@@ -1,5 +1,6 @@
 import type { LedgerContext } from '../../edge/ledger/context.ts'
 import type { JobRow } from '../../edge/ledger/jobs.ts'
+import { standingOf } from '../../edge/ledger/lane-rules.ts'
 import { isEnded, isHeld, SHOWN } from '../../edge/ledger/states.ts'
 import type { Model, ModelJob } from './model.ts'
 
@@ -43,7 +44,7 @@ export class Invariants {
     }
     for (const { id } of model.all()) if (!rows.some((row) => row.id === id)) wrong.push(`${id} is gone`)
     wrong.push(...this.#events(context, rows), ...timing(context, rows, timer), ...sharing(context, rows, model, timer))
-    wrong.push(...lanes(context, rows, open, known, timer))
+    wrong.push(...lanes(context, rows, open, known, timer), ...standings(context, rows))
     this.rows = new Map(rows.map((row) => [row.id, row]))
     if (wrong.length > 0) throw new Error(wrong.join('\n'))
   }
@@ -190,3 +191,17 @@ const lanes = (
     return [`jobs wait in ${ref}, and nobody says so (${lane ? `announced ${lane.announced}, number ${lane.seq}` : 'not in memory'})`]
   })
 }
+
+/** What is kept in memory of how many jobs wait and are held is what can be counted. */
+const standings = (context: LedgerContext, rows: readonly JobRow[]): string[] =>
+  [...new Set(rows.map(({ queue }) => queue))].flatMap((queue) => {
+    const there = rows.filter((row) => row.queue === queue)
+    const counted = {
+      waiting: there.filter(({ state }) => state === 'waiting').length,
+      held: there.filter(({ state }) => isHeld(state)).length,
+    }
+    const { waiting, held } = standingOf(context, queue)
+    return waiting === counted.waiting && held === counted.held
+      ? []
+      : [`of ${queue} wait ${counted.waiting} and are held ${counted.held}, kept are ${waiting} and ${held}`]
+  })
