@@ -51,7 +51,7 @@ const tell = (seed: number): string | null => {
   return `seed ${seed}: ${faultOf(least)}\n${least.map((operation) => `  ${brief(operation)}`).join('\n')}\n  replay: SCARAB_SEED=${seed} npx vitest run test/model`
 }
 
-test('every job ends once, whatever happens in whatever order (I1, I2, I4, I9, I10)', { timeout: 600_000 }, () => {
+test('every job ends once, whatever happens in whatever order (I1, I2, I4, I9, I10)', { timeout: 3_600_000 }, () => {
   const seeds = SEED === undefined ? Array.from({ length: SEQUENCES }, (_, index) => FIRST_SEED + index) : [Number(SEED)]
   const bad: string[] = []
   for (const seed of seeds) {
