@@ -1,10 +1,10 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, type Mock, setDefaultTimeout, spyOn, test } from 'bun:test'
 import { readdir } from 'node:fs/promises'
 import type { DuckdbPool } from '../../duckdb/pool.ts'
+import { PATIENCE_MS } from '../../test-patience.ts'
 import { type Fixture, openFixture } from './fixture.ts'
 
-// A database server is started here, on a machine that may have other things to do.
-setDefaultTimeout(60_000)
+setDefaultTimeout(PATIENCE_MS)
 
 let pg: Fixture
 let lend: Mock<DuckdbPool['lend']>
