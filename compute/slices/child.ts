@@ -5,7 +5,7 @@
 import type { DuckDBConnection } from '@duckdb/node-api'
 import { limitProcess } from '../duckdb/process-limits.ts'
 import { answer } from './answer.ts'
-import { faultOf, PackUnusable } from './faults.ts'
+import { faultOf, PackUnusable, TOO_LONG } from './faults.ts'
 import { Outlet } from './outlet.ts'
 import type { ChildAnswer, FromSandbox, SandboxSettings, SliceTask, ToSandbox } from './protocol.ts'
 import { Relation } from './relation.ts'
@@ -88,7 +88,7 @@ const slice = async (id: number, task: SliceTask): Promise<ChildAnswer> => {
     return await outlet.end()
   } catch (error) {
     await outlet.discard()
-    if (run.interrupted) return { ok: false, code: 'slice_timeout', detail: 'the slice took too long and was stopped' }
+    if (run.interrupted) return { ok: false, code: 'slice_timeout', detail: TOO_LONG }
     if (error instanceof PackUnusable) return { ok: false, code: 'pack_unusable', detail: error.message }
     return faultOf(error, settings.folder)
   } finally {

@@ -13,6 +13,12 @@ export class SliceFault extends Error {
 /** The pack is not what it should be, or cannot be read. */
 export class PackUnusable extends Error {}
 
+/** Said of a slice that was stopped at its time. */
+export const TOO_LONG = 'the slice took too long and was stopped: filter it, group it into less, or ask the copy in the browser'
+
+/** What DuckDB adds to errors of execution: a line of the statement that we wrapped around, and settings that nobody here can set. */
+const ASIDE = /\n\n(?:LINE \d+:|Possible solutions:)[\s\S]*$/
+
 /** `detail` of the node protocol's `sliced` ends here. */
 const MAX_DETAIL_CHARACTERS = 4_000
 
@@ -31,5 +37,6 @@ export const faultOf = (error: unknown, folder: string): { ok: false; code: Slic
   if (error instanceof SliceFault) return { ok: false, code: error.code, detail: message.slice(0, MAX_DETAIL_CHARACTERS) }
   const clean = message.replaceAll(`${folder}/`, '').replaceAll(folder, '').trim()
   const [, code, remedy] = CODES.find(([prefix]) => prefix.test(clean)) ?? [null, 'slice_failed' as const, '']
-  return { ok: false, code, detail: `${clean.slice(0, MAX_DETAIL_CHARACTERS - remedy.length)}${remedy}` }
+  const said = code === 'slice_failed' ? clean.replace(ASIDE, '') : clean
+  return { ok: false, code, detail: `${said.slice(0, MAX_DETAIL_CHARACTERS - remedy.length)}${remedy}` }
 }

@@ -1,5 +1,6 @@
 import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { TOO_LONG } from './faults.ts'
 import type { ChildAnswer, FromSandbox, SandboxSettings, SliceTask, ToSandbox } from './protocol.ts'
 
 /** Statements at once in one child. Each holds threads of its work pool, which must be larger. */
@@ -164,7 +165,7 @@ export class Sandbox {
 
   /** Only who certainly did it is told so; the others may ask again. */
   #lastWord(id: number, alone: boolean): ChildAnswer {
-    if (this.#death === 'timeout' && id === this.#guilty) return failed('slice_timeout', 'the slice took too long and was stopped')
+    if (this.#death === 'timeout' && id === this.#guilty) return failed('slice_timeout', TOO_LONG)
     if (alone && this.#death === 'memory')
       return failed(
         'slice_failed',

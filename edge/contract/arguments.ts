@@ -17,13 +17,21 @@ const isDate = (text: string): boolean => {
 const TIME = /^\d{4}-\d{2}-\d{2}[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?$/
 const ZONE = /(Z|[+-]\d{2}(:?\d{2})?)$/
 
+/** What JSON has changed already, or what no text holds: it would be bound as something else than was meant. */
+const unsound = (value: Argument): string | null => {
+  if (typeof value === 'number' && Number.isInteger(value) && !Number.isSafeInteger(value))
+    return 'has lost digits as a JSON number: send it as a string'
+  return typeof value === 'string' && !value.isWellFormed() ? 'has half a surrogate pair, which is no text' : null
+}
+
 /** Whether a value can be bound to a parameter of the type; NULL always can. Answers what was expected, or null. */
 export const expectedOf = (type: ParamType, value: Argument): string | null => {
   if (value === null) return null
   const text = String(value)
   switch (type) {
     case 'text':
-      return typeof value === 'string' ? null : 'a string'
+      if (typeof value !== 'string') return 'a string'
+      return value.isWellFormed() ? null : 'text of whole characters (no half surrogate pair)'
     case 'int':
     case 'bigint': {
       const [least, most] = LIMITS[type] ?? [0n, 0n]
@@ -65,12 +73,17 @@ export const bindArguments = (task: { name: string; params: Param[]; arity: numb
     if (named && Object.keys(named).length > 0)
       return { ok: false, detail: `The task "${task.name}" has no named parameters: send args as a list of ${task.arity}.` }
     const args = list ?? []
-    return args.length === task.arity
-      ? { ok: true, args }
-      : {
-          ok: false,
-          detail: `The task "${task.name}" takes ${task.arity} ${task.arity === 1 ? 'argument' : 'arguments'}, ${args.length} came.`,
-        }
+    if (args.length !== task.arity)
+      return {
+        ok: false,
+        detail: `The task "${task.name}" takes ${task.arity} ${task.arity === 1 ? 'argument' : 'arguments'}, ${args.length} came.`,
+      }
+    for (const [index, value] of args.entries()) {
+      const fault = unsound(value)
+      if (fault !== null)
+        return { ok: false, detail: `The argument ${index + 1} of "${task.name}", ${JSON.stringify(value).slice(0, 100)}, ${fault}.` }
+    }
+    return { ok: true, args }
   }
   const names = params.map(({ name }) => name).join(', ')
   if (named) {

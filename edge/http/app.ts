@@ -30,10 +30,13 @@ const API = /^\/(v1|node|iceberg|openapi\.json|healthz|readyz)(\/|$)/
 /** The whole HTTP surface. One file a resource; every error leaves through `onError`. */
 export const app = new Hono<AppEnv>()
   .onError((error, c) => onError(error, c))
-  .notFound((c) => {
+  .notFound(async (c) => {
     const { pathname } = new URL(c.req.url)
     // A deployment without the page has no such binding.
-    if ('ASSETS' in c.env && !API.test(pathname) && (c.req.method === 'GET' || c.req.method === 'HEAD')) return serveAsset(c)
+    if ('ASSETS' in c.env && !API.test(pathname) && (c.req.method === 'GET' || c.req.method === 'HEAD')) {
+      const asset = await serveAsset(c)
+      if (asset) return asset
+    }
     const methods = methodsOf(pathname)
     // RFC 9110, section 15.5.6: the answer says which methods there are.
     if (methods.length > 0)
@@ -55,6 +58,10 @@ export const app = new Hono<AppEnv>()
   .use(async (c, next) => {
     c.set('requestId', crypto.randomUUID())
     await next()
+    // What says nothing of its own is for this reader alone, and is what its type says.
+    if (c.res.status === 101 || !API.test(c.req.path)) return
+    if (!c.res.headers.has('cache-control')) c.res.headers.set('cache-control', 'no-store')
+    c.res.headers.set('x-content-type-options', 'nosniff')
   })
   .use(hostGuard)
   .route('/', healthApp)

@@ -21,12 +21,15 @@ const pagePolicy = (c: AppContext): string => {
 
 const hashed = /^\/assets\/[^/]+-[0-9a-f]{8,}\.[a-z.]+$/
 
-/** The page and its assets. The engine's wasm is stored compressed only (assets end at 25 MiB) and sent with its encoding. */
-export const serveAsset = async (c: AppContext): Promise<Response> => {
+/** The page and its assets; null where there is no such file. The engine's wasm is stored compressed only (assets end at 25 MiB) and sent with its encoding. */
+export const serveAsset = async (c: AppContext): Promise<Response | null> => {
   const url = new URL(c.req.url)
   const wasm = url.pathname.endsWith('.wasm')
   if (wasm) url.pathname += '.br'
   const found = await c.env.ASSETS.fetch(new Request(url, { method: c.req.method, headers: wasm ? {} : c.req.raw.headers }))
+  // What is not there is answered with the page by the platform; the page itself has one address, and its places follow a "#".
+  const page = (found.headers.get('content-type') ?? '').startsWith('text/html')
+  if (found.ok && page && url.pathname !== '/') return null
   const headers = new Headers(found.headers)
   headers.set('x-content-type-options', 'nosniff')
   headers.set('referrer-policy', 'no-referrer')
@@ -37,7 +40,7 @@ export const serveAsset = async (c: AppContext): Promise<Response> => {
     headers.set('content-security-policy', pagePolicy(c))
     return new Response(found.body, { status: found.status, headers })
   }
-  if (!found.ok) return new Response(null, { status: 404 })
+  if (!found.ok) return null
   headers.set('content-type', 'application/wasm')
   headers.set('content-encoding', 'br')
   headers.delete('content-length')

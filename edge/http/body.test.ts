@@ -1,6 +1,6 @@
 import { Hono } from 'hono'
 import { expect, it } from 'vitest'
-import type { z } from 'zod'
+import { z } from 'zod'
 import { GroupBody } from '../contract/groups.ts'
 import { BatchBody, SubmitBody } from '../contract/jobs.ts'
 import { Problem } from '../contract/problems.ts'
@@ -30,4 +30,22 @@ it('an eta is an instant that can be written again', () => {
   expect(ok('1970-01-01T00:00:00Z')).toBe(true)
   expect(ok('0000-01-01T00:00:00+02:00')).toBe(false)
   expect(ok('2026-02-30T00:00:00Z')).toBe(false)
+})
+
+it('a body that is packed, of another type or in other characters is refused for that, and not for what it looks like', async () => {
+  const app = new Hono<AppEnv>().post('/', async (c: AppContext) => c.json(await readBody(c, z.object({ n: z.number() }))))
+  app.onError((fault) => new Response(fault instanceof Problem ? `${fault.code}: ${fault.message}` : 'not a problem'))
+  const sent = async (headers: Record<string, string>, body: string | Uint8Array<ArrayBuffer> = '{"n": 1}'): Promise<string> =>
+    (await app.request('/', { method: 'POST', body, headers })).text()
+  for (const type of ['application/json', 'application/json; charset=UTF-8', 'application/vnd.x+json', 'application/x-www-form-urlencoded'])
+    expect(await sent({ 'content-type': type, 'content-encoding': 'identity' }), type).toBe('{"n":1}')
+  expect(await sent({ 'content-type': 'application/json', 'content-encoding': 'gzip' }, new Uint8Array([0x1f, 0x8b, 0xff]))).toBe(
+    'unsupported_media_type: Send the body without Content-Encoding, not as gzip.',
+  )
+  expect(await sent({ 'content-type': 'application/json; charset="UTF-16"' })).toBe(
+    'unsupported_media_type: Send the body in UTF-8, not in UTF-16.',
+  )
+  expect(await sent({ 'content-type': 'text/plain' })).toBe('unsupported_media_type: Send the body as application/json, not as text/plain.')
+  // Nothing was sent: many a client names a type all the same.
+  expect(await sent({ 'content-type': 'text/plain' }, '')).toMatch(/^invalid_body/)
 })

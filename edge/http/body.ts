@@ -6,15 +6,29 @@ import { schemaProblem } from './problem.ts'
 /** Request bodies of the API, at most. */
 export const MAX_BODY_BYTES = 1024 * 1024
 
-/** The body's text; an absent one is empty. Reads no further than the limit, whatever Content-Length says. */
-const readText = async (c: AppContext, most: number): Promise<string> => {
+/** What is not JSON as we read it: another type, another character set, or a packed body, which nobody unpacks here. */
+const mediaFault = (c: AppContext): string | null => {
+  const coding = c.req.header('content-encoding')
+  if (coding !== undefined && !/^(identity)?$/i.test(coding.trim()))
+    return `Send the body without Content-Encoding, not as ${coding.slice(0, 50)}.`
+  const type = c.req.header('content-type')
+  if (type === undefined) return null
+  if (!/^application\/([a-z0-9.-]+\+)?json\b|^application\/x-www-form-urlencoded\b/i.test(type))
+    return `Send the body as application/json, not as ${type.slice(0, 100)}.`
+  // RFC 8259, section 8.1: JSON that systems exchange is UTF-8.
+  const [, charset] = /;\s*charset\s*=\s*"?([^";\s]+)/i.exec(type) ?? []
+  return charset === undefined || /^(utf-?8|us-ascii)$/i.test(charset) ? null : `Send the body in UTF-8, not in ${charset.slice(0, 50)}.`
+}
+
+/** The body; an absent one is empty. Reads no further than the limit, whatever Content-Length says. */
+const readBytes = async (c: AppContext, most: number): Promise<Uint8Array> => {
   const tooLarge = (): Problem => new Problem('body_too_large', `The body is over ${most} bytes.`)
   const declared = c.req.header('content-length')
   if (declared !== undefined && Number(declared) > most) throw tooLarge()
   const { body } = c.req.raw
-  if (!body) return ''
+  if (!body) return new Uint8Array()
   // A declared length is the platform's to keep (RFC 9112, section 6.3): read at once, which is much cheaper than in pieces.
-  if (declared !== undefined) return decode(new Uint8Array(await c.req.raw.arrayBuffer()))
+  if (declared !== undefined) return new Uint8Array(await c.req.raw.arrayBuffer())
   const chunks: Uint8Array[] = []
   let size = 0
   for await (const chunk of body) {
@@ -28,7 +42,7 @@ const readText = async (c: AppContext, most: number): Promise<string> => {
     whole.set(chunk, at)
     at += chunk.length
   }
-  return decode(whole)
+  return whole
 }
 
 const decode = (bytes: Uint8Array): string => {
@@ -45,11 +59,12 @@ export const readBody = async <Schema extends z.ZodType>(
   schema: Schema,
   most = MAX_BODY_BYTES,
 ): Promise<z.infer<Schema>> => {
-  const text = await readText(c, most)
+  const bytes = await readBytes(c, most)
+  // Many a client names a type without sending anything.
+  const fault = bytes.length > 0 ? mediaFault(c) : null
+  if (fault !== null) throw new Problem('unsupported_media_type', fault)
+  const text = decode(bytes)
   if (text.trim() === '') return parse(schema, {})
-  const type = c.req.header('content-type')
-  if (type !== undefined && !/^application\/([a-z0-9.-]+\+)?json\b|^application\/x-www-form-urlencoded\b/i.test(type))
-    throw new Problem('unsupported_media_type', `Send the body as application/json, not as ${type.slice(0, 100)}.`)
   let value: unknown
   try {
     value = JSON.parse(text)

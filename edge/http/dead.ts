@@ -6,7 +6,7 @@ import { type AppContext, type AppEnv, personOf } from './context.ts'
 import { cursorAfter, idBehind } from './cursors.ts'
 import { taggedJson } from './etags.ts'
 import { allow } from './guard.ts'
-import { queryInteger } from './headers.ts'
+import { queryInteger, queryOf } from './headers.ts'
 import { foundOr, jobIdOf, ledgerOf, notFound } from './jobs.ts'
 import { fromFault } from './problem.ts'
 import { taskNamed } from './tasks.ts'
@@ -37,8 +37,8 @@ const retryHandler = async (c: AppContext): Promise<Response> => {
 export const deadApp = new Hono<AppEnv>()
   .get('/dead', allow('jobs:read'), async (c) => {
     const { items, next } = await ledgerOf(c).dead({
-      task: c.req.query('task') ?? null,
-      before: idBehind('d', JobId, c.req.query('cursor')),
+      task: queryOf(c, 'task') ?? null,
+      before: idBehind('d', JobId, queryOf(c, 'cursor')),
       limit: queryInteger(c, 'limit', DEFAULT_PAGE, 1, MAX_PAGE),
     })
     return taggedJson(c, { items, next: cursorAfter('d', next) })

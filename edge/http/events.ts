@@ -11,7 +11,7 @@ import { TENANT } from '../ledger/watchers.ts'
 import type { AppContext, AppEnv } from './context.ts'
 import { endedStream, liveStream, type Shape } from './event-stream.ts'
 import { allow } from './guard.ts'
-import { MAX_WAIT_SECONDS, queryInteger } from './headers.ts'
+import { MAX_WAIT_SECONDS, queryInteger, queryOf } from './headers.ts'
 import { jobIdOf, ledgerOf } from './jobs.ts'
 
 /** The filter is kept with the reader's socket, whose note ends at 2,048 bytes (platform). */
@@ -21,7 +21,7 @@ const RETRY_AFTER_SECONDS = '5'
 /** Where a reader goes on: `Last-Event-ID` (WHATWG HTML, section 9.2.4), or `after` for the first request. */
 const startOf = (c: AppContext): number | null => {
   const header = c.req.header('last-event-id')
-  const text = header ?? c.req.query('after')
+  const text = header ?? queryOf(c, 'after')
   if (text === undefined) return null
   if (!/^\d{1,15}$/.test(text))
     throw new Problem(
@@ -33,7 +33,7 @@ const startOf = (c: AppContext): number | null => {
 
 /** A reader that polls: it says how long it waits, or takes JSON and no stream. */
 const polls = (c: AppContext): boolean => {
-  if (c.req.query('wait') !== undefined) return true
+  if (queryOf(c, 'wait') !== undefined) return true
   const accept = c.req.header('accept') ?? ''
   return /application\/json/i.test(accept) && !/text\/event-stream/i.test(accept)
 }
@@ -60,6 +60,8 @@ const answer = async (c: AppContext, wanted: Follow, what: string, shape: Shape)
     // stream that merely ends it would ask again, for ever.
     return items.length === 0 && reset === null ? c.body(null, 204) : endedStream({ items, reset }, shape)
   }
+  // Nobody reads what would come: a reader on the ledger's list would stay there.
+  if (c.req.method === 'HEAD') return endedStream({ items: [], reset: null }, shape)
   const path = wanted.of === 'tenant' ? TENANT : wanted.id
   const query = new URLSearchParams({ after: String(next) })
   if (wanted.of === 'job') query.set('until', wanted.until)
@@ -72,7 +74,7 @@ const answer = async (c: AppContext, wanted: Follow, what: string, shape: Shape)
 
 const jobEvents = (c: AppContext): Promise<Response> => {
   const id = jobIdOf(c)
-  const text = c.req.query('until')
+  const text = queryOf(c, 'until')
   const until: Until | undefined = text === undefined ? 'ended' : UNTILS.find((name) => name === text)
   if (until === undefined)
     throw new Problem('invalid_parameter', `until is one of ${UNTILS.join(', ')}, not "${String(text).slice(0, 50)}".`)

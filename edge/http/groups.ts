@@ -14,7 +14,7 @@ import { readBody } from './body.ts'
 import { type AppContext, type AppEnv, personOf } from './context.ts'
 import { taggedJson } from './etags.ts'
 import { allow } from './guard.ts'
-import { idempotencyKey, preferredWait, queryInteger } from './headers.ts'
+import { idempotencyKey, preferredWait, queryInteger, queryOf } from './headers.ts'
 import { applied, digest, keyOf, ledgerOf, rememberLedger } from './jobs.ts'
 import { fromFault } from './problem.ts'
 
@@ -118,13 +118,13 @@ const idOfCursor = (cursor: string): GroupId => {
 
 const listHandler = async (c: AppContext): Promise<Response> => {
   const limit = queryInteger(c, 'limit', DEFAULT_PAGE, 1, MAX_PAGE)
-  const cursor = c.req.query('cursor')
-  const state = c.req.query('state')
-  const alias = c.req.query('alias')
+  const cursor = queryOf(c, 'cursor')
+  const state = queryOf(c, 'state')
+  const alias = queryOf(c, 'alias')
   if (state !== undefined && !GroupState.safeParse(state).success)
     throw new Problem('invalid_parameter', `state is one of ${GroupState.options.join(', ')}, not "${state.slice(0, 50)}".`)
   if (alias !== undefined && !Alias.safeParse(alias).success)
-    throw new Problem('invalid_parameter', 'alias has characters that no alias can have.')
+    throw new Problem('invalid_parameter', `alias is 1 to 200 characters of A-Z, a-z, 0-9, ":", "_" and "-", not "${alias.slice(0, 50)}".`)
   const { items, next } = await ledgerOf(c).groups({
     alias: alias ?? null,
     state: state ?? null,

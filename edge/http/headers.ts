@@ -8,8 +8,8 @@ export const MAX_WAIT_SECONDS = 30
 export const preferredWait = (c: AppContext): number => {
   const header = c.req.header('prefer')
   if (header === undefined) return 0
-  const [, seconds] = /(?:^|[,;])\s*wait\s*=\s*"?([^",;\s]*)"?\s*(?:$|[,;])/i.exec(header) ?? []
-  if (seconds === undefined) return 0
+  const [, named, seconds = ''] = /(?:^|[,;])\s*(wait)\s*(?:=\s*"?([^",;\s]*)"?\s*)?(?:$|[,;])/i.exec(header) ?? []
+  if (named === undefined) return 0
   if (!/^\d{1,9}$/.test(seconds)) throw new Problem('invalid_header', `Prefer: wait takes whole seconds, not "${seconds.slice(0, 50)}".`)
   return Math.min(Number(seconds), MAX_WAIT_SECONDS)
 }
@@ -24,9 +24,23 @@ export const idempotencyKey = (c: AppContext): string | null => {
   return key
 }
 
+/** A parameter of the query string that may be given once: of two values one would be dropped without a word. */
+export const queryOf = (c: AppContext, name: string): string | undefined => {
+  const values = c.req.queries(name) ?? []
+  if (values.length > 1)
+    throw new Problem(
+      'invalid_parameter',
+      `${name} was given ${values.length} times (${values
+        .slice(0, 3)
+        .map((value) => `"${value.slice(0, 50)}"`)
+        .join(', ')}): give it once.`,
+    )
+  return values[0]
+}
+
 /** A whole number in the query string, or the default. */
 export const queryInteger = (c: AppContext, name: string, fallback: number, least: number, most: number): number => {
-  const text = c.req.query(name)
+  const text = queryOf(c, name)
   if (text === undefined) return fallback
   const value = Number(text)
   if (!/^\d{1,15}$/.test(text) || value < least || value > most)

@@ -10,7 +10,7 @@ import { readBody } from './body.ts'
 import { type AppContext, type AppEnv, personOf } from './context.ts'
 import { taggedJson } from './etags.ts'
 import { allow } from './guard.ts'
-import { idempotencyKey, preferredWait, queryInteger } from './headers.ts'
+import { idempotencyKey, preferredWait, queryInteger, queryOf } from './headers.ts'
 import { fromFault } from './problem.ts'
 import { findTask } from './tasks.ts'
 
@@ -25,6 +25,9 @@ export const jobIdOf = (c: AppContext): JobId => {
   if (!parsed.success) throw notFound(String(c.req.param('id')))
   return parsed.data
 }
+
+/** "has succeeded", "was cancelled": how a job has ended, in a sentence. */
+export const pastOf = (state: JobState): string => `${state === 'cancelled' ? 'was' : 'has'} ${state}`
 
 export const notFound = (id: string): Problem => new Problem('not_found', `There is no job "${id.slice(0, 100)}".`)
 
@@ -89,17 +92,17 @@ const idOfCursor = (cursor: string): JobId => {
 
 const listHandler = async (c: AppContext): Promise<Response> => {
   const limit = queryInteger(c, 'limit', DEFAULT_PAGE, 1, MAX_PAGE)
-  const cursor = c.req.query('cursor')
-  const state = c.req.query('state')
-  const alias = c.req.query('alias')
+  const cursor = queryOf(c, 'cursor')
+  const state = queryOf(c, 'state')
+  const alias = queryOf(c, 'alias')
   const parsedState = state === undefined ? null : JobState.safeParse(state)
   if (parsedState && !parsedState.success)
     throw new Problem('invalid_parameter', `state is one of ${JobState.options.join(', ')}, not "${String(state).slice(0, 50)}".`)
   if (alias !== undefined && !Alias.safeParse(alias).success)
-    throw new Problem('invalid_parameter', 'alias has characters that no alias can have.')
+    throw new Problem('invalid_parameter', `alias is 1 to 200 characters of A-Z, a-z, 0-9, ":", "_" and "-", not "${alias.slice(0, 50)}".`)
   const { items, next } = await ledgerOf(c).list({
     alias: alias ?? null,
-    task: c.req.query('task') ?? null,
+    task: queryOf(c, 'task') ?? null,
     state: parsedState?.success ? parsedState.data : null,
     before: cursor === undefined ? null : idOfCursor(cursor),
     limit,
@@ -123,7 +126,7 @@ export const jobsApp = new Hono<AppEnv>()
     foundOr(answer.found, id)
     if (answer.found !== 'yes') throw notFound(id)
     if (answer.answer === 'ended')
-      throw new Problem('job_finished', `The job ${id} has ${answer.job.state} already: there is nothing to cancel.`)
+      throw new Problem('job_finished', `The job ${id} ${pastOf(answer.job.state)} already: there is nothing to cancel.`)
     return c.json(answer.job, answer.answer === 'cancelled' ? 200 : 202)
   })
   .delete('/:id', allow('jobs:delete'), async (c) => {

@@ -8,17 +8,26 @@ export interface ServedObject {
   /** With quotes. */
   etag: string
   disposition: string
-  /** Immutable: results never change. */
-  cache?: string
+  /** Request headers beside `Authorization` that the answer was chosen by. */
+  vary?: string
 }
+
+/**
+ * Results never change, so whoever has one keeps it; but a browser in which somebody else signs in must not answer from what
+ * it kept. A 304 says the same (RFC 9110, section 15.4.5).
+ */
+const keeping = (served: ServedObject): Record<string, string> => ({
+  etag: served.etag,
+  'cache-control': 'private, max-age=31536000, immutable',
+  vary: served.vary === undefined ? 'Authorization' : `Authorization, ${served.vary}`,
+})
 
 const headersOf = (served: ServedObject): Record<string, string> => ({
   ...DATA_HEADERS,
   'content-type': served.type,
   'content-disposition': served.disposition,
-  etag: served.etag,
   'accept-ranges': 'bytes',
-  'cache-control': served.cache ?? 'private, max-age=31536000, immutable',
+  ...keeping(served),
 })
 
 /** Conditions and ranges belong to GET and HEAD (RFC 9110, sections 13.1.2 and 14.2); a POST is answered as if it had none. */
@@ -42,9 +51,13 @@ const placed = (
 ): { status: 200 | 206; start: number; length: number; headers: Record<string, string> } => {
   const range = parseRange(rangeHeader(c, served.etag), size)
   if (range.kind === 'unsatisfiable')
-    throw new Problem('range_not_satisfiable', `The object has ${size} bytes; "${c.req.header('range')}" lies outside.`, {
-      headers: { 'content-range': contentRange(range, size) },
-    })
+    throw new Problem(
+      'range_not_satisfiable',
+      `The object has ${size} bytes; "${String(c.req.header('range')).slice(0, 100)}" lies outside.`,
+      {
+        headers: { 'content-range': contentRange(range, size) },
+      },
+    )
   const headers = headersOf(served)
   if (range.kind === 'whole') return { status: 200, start: 0, length: size, headers: { ...headers, 'content-length': String(size) } }
   return {
@@ -57,19 +70,23 @@ const placed = (
 
 /** Serves bytes at hand: GET and HEAD, 200, 206, 304, 416. */
 export const serveBytes = (c: AppContext, bytes: Uint8Array, served: ServedObject): Response => {
-  if (isFresh(c, served.etag)) return new Response(null, { status: 304, headers: { etag: served.etag } })
+  if (isFresh(c, served.etag)) return new Response(null, { status: 304, headers: keeping(served) })
   const { status, start, length, headers } = placed(c, bytes.length, served)
   // A copy of exactly the part: a view's buffer would be sent whole.
   const body = c.req.method === 'HEAD' ? null : bytes.slice(start, start + length)
   return new Response(body, { status, headers, encodeBody: 'manual' })
 }
 
-/** Serves an object of the bucket in the same way; null when it is not there. */
-export const serveObject = async (c: AppContext, key: string, served: Omit<ServedObject, 'etag'>): Promise<Response | null> => {
+/** Serves an object of the bucket in the same way, under its own tag where none is given; null when it is not there. */
+export const serveObject = async (
+  c: AppContext,
+  key: string,
+  served: Omit<ServedObject, 'etag'> & { etag?: string },
+): Promise<Response | null> => {
   const head = await c.env.RESULTS.head(key)
   if (!head) return null
-  const described = { ...served, etag: head.httpEtag }
-  if (isFresh(c, described.etag)) return new Response(null, { status: 304, headers: { etag: described.etag } })
+  const described = { ...served, etag: served.etag ?? head.httpEtag }
+  if (isFresh(c, described.etag)) return new Response(null, { status: 304, headers: keeping(described) })
   const { status, start, length, headers } = placed(c, head.size, described)
   if (c.req.method === 'HEAD') return new Response(null, { status, headers, encodeBody: 'manual' })
   const object = await c.env.RESULTS.get(key, status === 206 ? { range: { offset: start, length } } : {})

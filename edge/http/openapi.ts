@@ -6,6 +6,7 @@ import { Group, GroupBody, GroupEvent } from '../contract/groups.ts'
 import { BatchAnswer, BatchBody, Job, page, SubmitBody } from '../contract/jobs.ts'
 import { LedgerFigures } from '../contract/ledger.ts'
 import { ResultDocument } from '../contract/manifests.ts'
+import { Health, Making, Node, Readiness, Session, SignIn, Table } from '../contract/places.ts'
 import { ProblemDocument } from '../contract/problems.ts'
 import { Queue, QueueSettings } from '../contract/queues.ts'
 import { Schedule, ScheduleBody, SchedulePatch, SchedulePut } from '../contract/schedules.ts'
@@ -52,6 +53,15 @@ const COMPONENTS = {
   Result: ResultDocument,
   SliceRequest,
   SliceAnswer,
+  Making,
+  Node,
+  NodePage: page(Node),
+  Table,
+  TablePage: page(Table),
+  Session,
+  SignIn,
+  Health,
+  Readiness,
   Problem: ProblemDocument,
 } as const satisfies Record<string, z.ZodType>
 export type Component = keyof typeof COMPONENTS
@@ -66,7 +76,15 @@ export interface Operation {
   /** Status → what it carries. */
   answers: Record<
     number,
-    { description: string; schema?: Component; type?: string /** The same as JSON, for who asks for it. */; json?: Component }
+    {
+      description: string
+      schema?: Component
+      type?: string
+      /** The same as JSON, for who asks for it. */
+      json?: Component
+      /** The same as CSV, for who asks for it. */
+      csv?: true
+    }
   >
   problems: number[]
 }
@@ -88,6 +106,12 @@ const prefer = {
   description: '`wait=N`: answer when the job has ended, after N seconds at most (30). RFC 7240.',
 } as const
 const range = { name: 'Range', in: 'header', schema: text, description: 'One byte range. RFC 9110, section 14.2.' } as const
+const ifRange = {
+  name: 'If-Range',
+  in: 'header',
+  schema: text,
+  description: '`ETag` of the version that the range belongs to; of another one all is sent. RFC 9110, section 13.1.5.',
+} as const
 const format = {
   name: 'format',
   in: 'query',
@@ -105,13 +129,14 @@ const file = (extension: string, type: string, derived: boolean, more: Operation
   path: `/v1/jobs/{id}/result.${extension}`,
   summary: `The whole result as ${extension}`,
   scope: 'results:read',
-  parameters: [range, ...more],
+  parameters: [range, ifRange, ifNoneMatch, ...more],
   answers: {
     200: { description: 'The whole object', type },
     206: { description: 'A part of it', type },
-    ...(derived ? { 202: { description: 'It is being made: ask again' } } : {}),
+    ...(derived ? { 202: { description: 'It is being made: ask again after `Retry-After` seconds', schema: 'Making' as const } } : {}),
+    ...notModified,
   },
-  problems: [...(more.length > 0 ? [400] : []), 401, 403, 404, 409, 410, 416, ...(derived ? [503, 504] : [])],
+  problems: [...(more.length > 0 ? [400] : []), 401, 403, 404, 409, 410, 416, ...(derived ? [422, 503, 504] : [])],
 })
 
 /** Every operation of the native API. A test compares this list with the routes that are mounted. */
@@ -224,7 +249,7 @@ export const OPERATIONS: Operation[] = [
     scope: 'results:read',
     parameters: [format],
     body: 'SliceRequest',
-    answers: { 200: { description: 'The slice; Content-Location is its address for ever', schema: 'SliceAnswer' } },
+    answers: { 200: { description: 'The slice; Content-Location is its address for ever', schema: 'SliceAnswer', csv: true } },
     problems: [400, 401, 403, 404, 409, 410, 413, 415, 422, 503, 504],
   },
   {
@@ -232,16 +257,20 @@ export const OPERATIONS: Operation[] = [
     path: '/v1/results/{result}/slice/{hash}',
     summary: 'A slice that was asked for before',
     scope: 'results:read',
-    parameters: [format],
-    answers: { 200: { description: 'The slice', schema: 'SliceAnswer' } },
-    problems: [400, 401, 403, 404, 410, 503, 504],
+    parameters: [format, range, ifRange, ifNoneMatch],
+    answers: {
+      200: { description: 'The slice', schema: 'SliceAnswer', csv: true },
+      206: { description: 'A part of it', type: 'application/json', csv: true },
+      ...notModified,
+    },
+    problems: [400, 401, 403, 404, 409, 410, 416, 422, 503, 504],
   },
   {
     method: 'get',
     path: '/v1/nodes',
     summary: 'Nodes that serve this tenant',
     scope: 'jobs:read',
-    answers: { 200: { description: 'Nodes; `busy`: slots that jobs of this tenant take; `queues`: those it listens to, null for all' } },
+    answers: { 200: { description: 'All nodes', schema: 'NodePage' } },
     problems: [401, 403],
   },
   {
@@ -249,7 +278,7 @@ export const OPERATIONS: Operation[] = [
     path: '/v1/tables',
     summary: 'Report families of this tenant',
     scope: 'catalog:read',
-    answers: { 200: { description: 'Families' } },
+    answers: { 200: { description: 'All families', schema: 'TablePage' } },
     problems: [401, 403],
   },
   {
@@ -257,7 +286,7 @@ export const OPERATIONS: Operation[] = [
     path: '/v1/session',
     summary: 'Who the token says one is',
     scope: 'tasks:read',
-    answers: { 200: { description: 'Tenant, subject, scopes' } },
+    answers: { 200: { description: 'Tenant, subject, scopes', schema: 'Session' } },
     problems: [401, 403],
   },
   {
@@ -265,7 +294,7 @@ export const OPERATIONS: Operation[] = [
     path: '/v1/session/config',
     summary: 'Where to sign in',
     scope: null,
-    answers: { 200: { description: 'Issuers' } },
+    answers: { 200: { description: 'Issuers', schema: 'SignIn' } },
     problems: [],
   },
   {
@@ -273,22 +302,34 @@ export const OPERATIONS: Operation[] = [
     path: '/openapi.json',
     summary: 'This document',
     scope: null,
-    answers: { 200: { description: 'OpenAPI 3.1' } },
+    answers: { 200: { description: 'OpenAPI 3.1', type: 'application/json' } },
     problems: [],
   },
-  { method: 'get', path: '/healthz', summary: 'The Worker runs', scope: null, answers: { 200: { description: 'ok' } }, problems: [] },
+  {
+    method: 'get',
+    path: '/healthz',
+    summary: 'The Worker runs',
+    scope: null,
+    answers: { 200: { description: 'ok', schema: 'Health' } },
+    problems: [],
+  },
   {
     method: 'get',
     path: '/readyz',
     summary: 'A job could be taken',
     scope: null,
     parameters: [{ name: 'pool', in: 'query', schema: text, description: 'Which pool (default)' }],
-    answers: { 200: { description: 'A node has joined' }, 503: { description: 'No node has joined' } },
+    answers: {
+      200: { description: 'A node has joined', schema: 'Readiness' },
+      503: { description: 'No node has joined', schema: 'Readiness' },
+    },
     problems: [400],
   },
 ]
 
 const reference = (name: Component): Schema => ({ $ref: `#/components/schemas/${name}` })
+
+const problem = { description: 'Problem', content: { 'application/problem+json': { schema: reference('Problem') } } }
 
 const operationOf = ({ summary, scope, parameters = [], path, body, answers, problems }: Operation): Schema => ({
   summary,
@@ -297,20 +338,18 @@ const operationOf = ({ summary, scope, parameters = [], path, body, answers, pro
   ...(body ? { requestBody: { required: false, content: { 'application/json': { schema: reference(body) } } } } : {}),
   responses: {
     ...Object.fromEntries(
-      Object.entries(answers).map(([status, { description, schema, type, json }]) => {
+      Object.entries(answers).map(([status, { description, schema, type, json, csv }]) => {
         const content = {
           ...(schema || type ? { [type ?? 'application/json']: schema ? { schema: reference(schema) } : {} } : {}),
           ...(json ? { 'application/json': { schema: reference(json) } } : {}),
+          ...(csv ? { 'text/csv': {} } : {}),
         }
         return [status, { description, ...(Object.keys(content).length > 0 ? { content } : {}) }]
       }),
     ),
-    ...Object.fromEntries(
-      problems.map((status) => [
-        status,
-        { description: 'Problem', content: { 'application/problem+json': { schema: reference('Problem') } } },
-      ]),
-    ),
+    ...Object.fromEntries(problems.map((status) => [status, problem])),
+    // Whatever else goes wrong: another method or host, a part that does not answer.
+    default: problem,
   },
 })
 

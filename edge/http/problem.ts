@@ -45,12 +45,26 @@ export const onError = (error: unknown, c: AppContext): Response => {
     : problemResponse(new Problem('internal', `Something went wrong on our side. Report it with the id ${requestId}.`), requestId)
 }
 
+/**
+ * How far a form was missed: one that knows none of the names that came is another one, then fewer faults are nearer, then
+ * those that lie deeper within what came.
+ */
+const distanceOf = (faults: z.core.$ZodIssue[]): [number, number, number] => [
+  faults.some(({ code }) => code === 'unrecognized_keys') ? 1 : 0,
+  faults.length,
+  -Math.max(...faults.map(({ path }) => path.length)),
+]
+const byDistance = (one: z.core.$ZodIssue[], other: z.core.$ZodIssue[]): number => {
+  const [mine, yours] = [distanceOf(one), distanceOf(other)]
+  return mine[0] - yours[0] || mine[1] - yours[1] || mine[2] - yours[2]
+}
+
 /** A fault with its whole path; of forms of which one was to fit, the faults of the one that was missed by least. */
 const innermost = (issue: z.core.$ZodIssue, before: PropertyKey[] = []): { path: PropertyKey[]; message: string }[] => {
   const path = [...before, ...issue.path]
   if (issue.code === 'invalid_key' && issue.issues[0]) return [{ path, message: issue.issues[0].message }]
   if (issue.code !== 'invalid_union') return [{ path, message: issue.message }]
-  const [nearest] = issue.errors.filter((faults) => faults.length > 0).sort((one, other) => one.length - other.length)
+  const [nearest] = issue.errors.filter((faults) => faults.length > 0).sort(byDistance)
   return nearest ? nearest.flatMap((fault) => innermost(fault, path)) : [{ path, message: issue.message }]
 }
 

@@ -7,7 +7,7 @@ import { type AppContext, type AppEnv, personOf } from './context.ts'
 import { cursorAfter, idBehind } from './cursors.ts'
 import { taggedJson } from './etags.ts'
 import { allow } from './guard.ts'
-import { queryInteger } from './headers.ts'
+import { queryInteger, queryOf } from './headers.ts'
 import { ledgerOf, rememberLedger } from './jobs.ts'
 import { fromFault } from './problem.ts'
 
@@ -35,7 +35,7 @@ const nameOf = (c: AppContext): QueueName => {
 export const queuesApp = new Hono<AppEnv>()
   .get('/', allow('jobs:read'), async (c) => {
     const { items, next } = await ledgerOf(c).queues({
-      after: idBehind('q', QueueName, c.req.query('cursor')),
+      after: idBehind('q', QueueName, queryOf(c, 'cursor')),
       limit: queryInteger(c, 'limit', DEFAULT_PAGE, 1, MAX_PAGE),
     })
     return taggedJson(c, { items, next: cursorAfter('q', next) })

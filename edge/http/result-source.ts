@@ -6,7 +6,7 @@ import { Problem } from '../contract/problems.ts'
 import type { ArchivedResult } from '../ledger/archive.ts'
 import type { ResultAnswer } from '../ledger/job-desk.ts'
 import type { AppContext } from './context.ts'
-import { foundOr, ledgerOf, notFound } from './jobs.ts'
+import { foundOr, ledgerOf, notFound, pastOf } from './jobs.ts'
 
 /** A finished result as the Worker has it at hand. */
 export interface LoadedResult {
@@ -24,7 +24,7 @@ type Found = { found: 'no' | 'gone' } | ({ found: 'yes' } & ResultAnswer)
 /** Throws the problem that fits a job whose result cannot be had. */
 const refuse = (job: Job): never => {
   if (job.state === 'failed' || job.state === 'cancelled')
-    throw new Problem('no_result', `The job ${job.id} has ${job.state}${job.error ? `: ${job.error.message}` : ''}. It left no result.`)
+    throw new Problem('no_result', `The job ${job.id} ${pastOf(job.state)}${job.error ? `: ${job.error.message}` : ''}. It left no result.`)
   throw new Problem(
     'job_not_finished',
     `The job ${job.id} is ${job.state}. Follow ${job.links.events}, or ask again with Prefer: wait=30.`,

@@ -7,7 +7,7 @@ import { Problem } from '../contract/problems.ts'
 import { csvOf } from '../slices/csv.ts'
 import { type AppContext, type AppEnv, personOf } from './context.ts'
 import { allow } from './guard.ts'
-import { attachment, queryInteger } from './headers.ts'
+import { attachment, queryInteger, queryOf } from './headers.ts'
 import { jobIdOf } from './jobs.ts'
 import { serveBytes, serveObject } from './objects.ts'
 import { type LoadedResult, loadResult, reportColumns } from './result-source.ts'
@@ -39,7 +39,7 @@ const nameOf = (loaded: LoadedResult, extension: string): string => `${loaded.ma
 const parquet = async (c: AppContext, id: JobId): Promise<Response> => {
   const loaded = await loadResult(c, id)
   const { manifest } = loaded
-  const wanted = c.req.query('file')
+  const wanted = queryOf(c, 'file')
   if (wanted === undefined && manifest.files.length > 1)
     throw new Problem('several_files', `The result of ${id} consists of ${manifest.files.length} files. Fetch them one by one.`, {
       links: Object.fromEntries(fileLinks(loaded).map((link, index) => [`file_${manifest.files[index]?.n ?? index}`, link])),
@@ -47,9 +47,15 @@ const parquet = async (c: AppContext, id: JobId): Promise<Response> => {
   const n = wanted === undefined ? (manifest.files[0]?.n ?? 0) : queryInteger(c, 'file', 0, 0, 9_999)
   const file = manifest.files.find((candidate) => candidate.n === n)
   if (!file) throw new Problem('not_found', `The result of ${id} has no file ${n}; it has ${manifest.files.length}.`)
-  const served = { type: 'application/vnd.apache.parquet', disposition: attachment(nameOf(loaded, 'parquet')) }
+  const served = {
+    type: 'application/vnd.apache.parquet',
+    // Files of one result are kept beside each other.
+    disposition: attachment(nameOf(loaded, manifest.files.length > 1 ? `${n}.parquet` : 'parquet')),
+    // Its bytes' own: a small result's move from the ledger to object storage, and whoever began to read goes on.
+    etag: `"${file.sha256}"`,
+  }
   // The small result's bytes are in the ledger until its table has them.
-  if (loaded.parquet) return serveBytes(c, loaded.parquet, { ...served, etag: `"${file.sha256}"` })
+  if (loaded.parquet) return serveBytes(c, loaded.parquet, served)
   const response = await serveObject(c, file.key, served)
   if (!response) throw new Error(`the file ${file.key} is missing`)
   return response

@@ -12,7 +12,7 @@ import { type AppContext, type AppEnv, personOf } from './context.ts'
 import { cursorAfter, idBehind } from './cursors.ts'
 import { taggedJson } from './etags.ts'
 import { allow } from './guard.ts'
-import { queryInteger } from './headers.ts'
+import { queryInteger, queryOf } from './headers.ts'
 import { ledgerOf, rememberLedger } from './jobs.ts'
 import { fromFault } from './problem.ts'
 import { taskNamed } from './tasks.ts'
@@ -110,15 +110,15 @@ const removeHandler = async (c: AppContext, given: string | undefined): Promise<
 export const schedulesApp = new Hono<AppEnv>()
   .get('/', allow('jobs:read'), async (c) => {
     const { items, next } = await ledgerOf(c).schedules({
-      task: c.req.query('task') ?? null,
-      before: idBehind('s', ScheduleId, c.req.query('cursor')),
+      task: queryOf(c, 'task') ?? null,
+      before: idBehind('s', ScheduleId, queryOf(c, 'cursor')),
       limit: queryInteger(c, 'limit', DEFAULT_PAGE, 1, MAX_PAGE),
     })
     return taggedJson(c, { items, next: cursorAfter('s', next) })
   })
   .post('/', allow('queues:manage'), (c) => createHandler(c))
   .delete('/', allow('queues:manage'), (c) => {
-    const id = c.req.query('id')
+    const id = queryOf(c, 'id')
     if (id === undefined) throw new Problem('invalid_parameter', 'Say which: DELETE /v1/schedules?id=…, or DELETE /v1/schedules/{id}.')
     return removeHandler(c, id)
   })

@@ -9,8 +9,9 @@ import { answerFromManifest, answerFromRows, jsonOf } from '../slices/answers.ts
 import { csvOf } from '../slices/csv.ts'
 import { readBody } from './body.ts'
 import type { AppContext, AppEnv } from './context.ts'
+import { tagOf } from './etags.ts'
 import { allow } from './guard.ts'
-import { attachment } from './headers.ts'
+import { attachment, queryOf } from './headers.ts'
 import { foundOr, jobIdOf, ledgerOf } from './jobs.ts'
 import { serveBytes, serveObject } from './objects.ts'
 import { type LoadedResult, loadResult, loadWritten, reportColumns } from './result-source.ts'
@@ -19,12 +20,25 @@ import { storedOrMade } from './slice-nodes.ts'
 const TYPES = { csv: 'text/csv; charset=utf-8', json: 'application/json' } as const
 const encoder = new TextEncoder()
 
-/** `?format=` wins over `Accept`; JSON is the default. */
+/** The weight that an `Accept` header gives to a type by its name (RFC 9110, section 12.5.1); null where it is not named. */
+const weightOf = (accept: string, type: string): number | null => {
+  for (const one of accept.toLowerCase().split(',')) {
+    const [name, ...parameters] = one.split(';').map((part) => part.trim())
+    if (name !== type) continue
+    const weight = parameters.find((parameter) => parameter.startsWith('q='))?.slice(2)
+    return weight === undefined ? 1 : Number(weight) || 0
+  }
+  return null
+}
+
+/** `?format=` wins over `Accept`; JSON is the default, CSV for who names it and does not like JSON better. */
 const formatOf = (c: AppContext): 'json' | 'csv' => {
-  const asked = c.req.query('format')
+  const asked = queryOf(c, 'format')
   if (asked === 'json' || asked === 'csv') return asked
   if (asked !== undefined) throw new Problem('invalid_parameter', `format is json or csv, not "${asked.slice(0, 50)}".`)
-  return /\btext\/csv\b/.test(c.req.header('accept') ?? '') ? 'csv' : 'json'
+  const accept = c.req.header('accept') ?? ''
+  const csv = weightOf(accept, 'text/csv') ?? 0
+  return csv > 0 && csv >= (weightOf(accept, 'application/json') ?? 0) ? 'csv' : 'json'
 }
 
 /** Where the same answer can be had again by GET, for ever. */
@@ -41,7 +55,7 @@ const answer = async (
 ): Promise<Response> => {
   const format = formatOf(c)
   const { manifest, rows } = loaded
-  const served = { type: TYPES[format], etag: `"${hash}-${format}"`, disposition: attachment(`${manifest.task}-${hash}.${format}`) }
+  const served = { type: TYPES[format], disposition: attachment(`${manifest.task}-${hash}.${format}`), vary: 'Accept' }
   const columns = reportColumns(manifest)
   const local = rows ? answerFromRows(columns, rows, query) : answerFromManifest({ ...manifest, columns }, query)
   let body: string
@@ -55,7 +69,9 @@ const answer = async (
     }
     body = made.body
   }
-  return withLocation(serveBytes(c, encoder.encode(body), served), addressOf(loaded, hash, format))
+  // An own SELECT may answer anew in another order, or by the clock: its tag is that of the text.
+  const tag = 'sql' in query ? tagOf(body).replace(/^W\/"|"$/g, '') : hash
+  return withLocation(serveBytes(c, encoder.encode(body), { ...served, etag: `"${tag}-${format}"` }), addressOf(loaded, hash, format))
 }
 
 const withLocation = (response: Response, address: string): Response => {

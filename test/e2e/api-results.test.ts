@@ -83,10 +83,15 @@ test('the manifest says what the result is, and its signature is the edge’s', 
 test('result.parquet is the file of the manifest, for a small result before and after its publication', async () => {
   const fresh = await acme.run('small')
   const wanted = (await acme.result(fresh.id)).files[0]
-  const read = async (): Promise<string> => sha256(await bytesOf(await acme.ask(`/v1/jobs/${fresh.id}/result.parquet`)))
-  expect(await read()).toBe(wanted?.sha256)
+  const read = async (): Promise<string[]> => {
+    const answer = await acme.ask(`/v1/jobs/${fresh.id}/result.parquet`)
+    return [sha256(await bytesOf(answer)), answer.headers.get('etag') ?? '']
+  }
+  const before = await read()
+  // Whoever has read a part of it by its tag goes on.
+  expect(before).toEqual([wanted?.sha256, `"${wanted?.sha256}"`])
   await acme.published(fresh.id)
-  expect(await read()).toBe(wanted?.sha256)
+  expect(await read()).toEqual(before)
   const bytes = await bytesOf(await acme.ask(`/v1/jobs/${large.id}/result.parquet`))
   expect(sha256(bytes)).toBe((await acme.result(large.id)).files[0]?.sha256)
   const rows = await parquetReadObjects({ file: fileOf(bytes), compressors, rowStart: ROWS - 1, rowEnd: ROWS })
@@ -155,6 +160,8 @@ test('GET and HEAD, ranges and conditions work alike for every form of a result'
     expect(etag, path).toMatch(/^"[^"]+"$/)
     const same = await get({ 'if-none-match': `"other", ${etag}` })
     expect([same.status, (await bytesOf(same)).length, same.headers.get('etag')], path).toEqual([304, 0, etag])
+    // RFC 9110, section 15.4.5: the 304 says how it may be kept, as the 200 did.
+    for (const name of ['cache-control', 'vary']) expect(same.headers.get(name), `${path} ${name}`).toBe(head.headers.get(name))
     expect((await get({ 'if-none-match': '"other"' })).status, path).toBe(200)
     expect((await get({ range: 'bytes=0-9', 'if-range': etag })).status, path).toBe(206)
     expect((await get({ range: 'bytes=0-9', 'if-range': '"other"' })).status, path).toBe(200)
@@ -168,6 +175,8 @@ test('answers of results cannot become script, and are kept by the reader alone'
     expect(headers.get('content-security-policy')).toMatch(/sandbox; default-src 'none'/)
     expect(headers.get('content-disposition')).toBe(`attachment; filename="small-${small.id}.${form}"`)
     expect(headers.get('cache-control')).toMatch(/^private.*immutable$/)
+    // Nor by whoever signs in next in the same browser.
+    expect(headers.get('vary')).toBe('Authorization')
   }
 })
 
@@ -263,6 +272,9 @@ test('a result of several files says so, and each is served', async () => {
   const problem = await problemOf(await acme.ask(`/v1/jobs/${job.id}/result.parquet`))
   expect(problem).toMatchObject({ code: 'several_files', status: 409 })
   expect(Object.values(problem.links ?? {})).toEqual(links(document))
+  expect(
+    await Promise.all(links(document).map(async (link) => (await acme.ask(link, { method: 'HEAD' })).headers.get('content-disposition'))),
+  ).toEqual(document.files.map(({ n }) => `attachment; filename="days-${job.id}.${n}.parquet"`))
   const rows = await Promise.all(
     links(document).map(async (link) => parquetReadObjects({ file: fileOf(await bytesOf(await acme.ask(link))), compressors })),
   )

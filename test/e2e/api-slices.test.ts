@@ -172,6 +172,15 @@ test('a POST makes the GET by its hash valid, in JSON and CSV, for ever and for 
     const text = await csv.text()
     expect(text).toBe('id,tag\n7,Ä\n6,100%_x\n')
     expect(csv.headers.get('content-location')).toBe(`${place}?format=csv`)
+    // One address, two forms: whoever keeps one of them must not answer with it for the other.
+    expect(get.headers.get('vary')).toBe('Authorization, Accept')
+    for (const [accept, type] of [
+      ['text/csv, */*', 'text/csv; charset=utf-8'],
+      ['application/json, text/csv;q=0.5', 'application/json'],
+      ['text/csv; q=0, */*', 'application/json'],
+      ['application/json;q=0.1, text/csv', 'text/csv; charset=utf-8'],
+    ] as const)
+      expect((await acme.ask(place, { headers: { accept } })).headers.get('content-type'), accept).toBe(type)
     expect(await (await acme.ask(`${place}?format=csv`)).text()).toBe(text)
     expect((await acme.ask(place, { headers: { 'if-none-match': get.headers.get('etag') ?? '' } })).status).toBe(304)
     for (const path of [place, `${place.slice(0, -1)}${place.endsWith('0') ? '1' : '0'}`])
@@ -213,6 +222,23 @@ test('one SELECT over "result" is answered, by its columns’ own types', async 
     ])
     expect(answer.rows[0]?.slice(3)).toEqual([['1.50'], 'x', 1])
   }
+})
+
+test('an own SELECT that answers anew has another tag, and one that does not keeps it', async () => {
+  const tags = async (sql: string): Promise<(string | null)[]> => {
+    const place = (await acme.ask(`/v1/jobs/${large.id}/slice`, { body: { sql } })).headers.get('content-location') ?? ''
+    return Promise.all([1, 2].map(async () => (await acme.ask(place)).headers.get('etag')))
+  }
+  const [one, other] = await tags('SELECT uuid() AS u')
+  expect(one).not.toBe(other)
+  const [same, again] = await tags('SELECT count(*) AS n FROM result')
+  expect([same, same === again]).toEqual([expect.stringMatching(/^"[0-9a-z-]+-json"$/), true])
+})
+
+test('an error of execution says what is wrong, and nothing of the statement around or of settings', async () => {
+  const answer = await acme.ask(`/v1/jobs/${large.id}/slice`, { body: { sql: "SELECT (tag || 'x')::INT AS n FROM result" } })
+  const { code, detail } = await problemOf(answer)
+  expect([code, detail]).toEqual(['slice_failed', expect.stringMatching(/^Conversion Error: Could not convert string '.*' to INT32$/)])
 })
 
 test('what does not fit the result is refused with its place and a remedy', async () => {
