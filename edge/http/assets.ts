@@ -29,7 +29,7 @@ export const serveAsset = async (c: AppContext): Promise<Response | null> => {
   const found = await c.env.ASSETS.fetch(new Request(url, { method: c.req.method, headers: wasm ? {} : c.req.raw.headers }))
   // What is not there is answered with the page by the platform; the page itself has one address, and its places follow a "#".
   const page = (found.headers.get('content-type') ?? '').startsWith('text/html')
-  if (found.ok && page && url.pathname !== '/') return null
+  if (found.ok && page && url.pathname !== '/' && url.pathname !== '/index.html') return null
   const headers = new Headers(found.headers)
   headers.set('x-content-type-options', 'nosniff')
   headers.set('referrer-policy', 'no-referrer')
