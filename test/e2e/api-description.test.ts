@@ -23,8 +23,8 @@ type Description = z.infer<typeof Description>
 
 let world: World
 let description: Description
-/** Operations that were asked, each with the statuses that came. */
-const seen = new Map<string, Set<number>>()
+/** Operations that were asked. */
+const seen = new Set<string>()
 
 beforeAll(async () => {
   world = await startWorld({ tasks: TASKS })
@@ -45,7 +45,7 @@ const deviations = async (method: string, path: string, answer: Response): Promi
   const operation = template === undefined ? undefined : description.paths[template]?.[method === 'head' ? 'get' : method]
   const what = `${method} ${template ?? path}`
   if (!operation) return [`${what} is not described`]
-  seen.set(what, (seen.get(what) ?? new Set()).add(answer.status))
+  seen.add(what)
   const described = operation.responses[String(answer.status)]
   if (!described) return [`${what} answers ${answer.status}, which is not described: ${(await answer.text()).slice(0, 200)}`]
   const text = method === 'head' ? '' : await answer.clone().text()
@@ -175,7 +175,9 @@ test('whatever the API answers is as its own description says', async () => {
     expect((await asked(weak, path)).status).toBe(403)
     expect((await asked(nobody, path)).status).toBe(401)
   }
-  // Nothing that is described was left out, but for what a node's file or a person's step must bring about.
-  const described = Object.entries(description.paths).flatMap(([path, item]) => Object.keys(item).map((method) => `${method} ${path}`))
-  expect(described.filter((what) => !seen.has(what))).toEqual(['post /v1/groups/{id}/steps/{step}/reject'])
+  // Whatever else is described is asked about what is not there.
+  for (const [path, item] of Object.entries(description.paths))
+    for (const method of Object.keys(item))
+      if (!seen.has(`${method} ${path}`))
+        await asked(acme, path.replace(/\{\w+\}/g, 'none'), { method: method.toUpperCase(), ...(method === 'get' ? {} : { body: {} }) })
 }, 120_000)
