@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { availableParallelism, tmpdir, userInfo } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -62,10 +62,18 @@ const readEdge = (text: string): URL => {
   if (edge !== null && /^https?:$/.test(edge.protocol)) return edge
   return giveUp(`--edge "${text}" is not an http address: give the edge's, such as https://scarab.example.com`)
 }
-const edge = readEdge(options.edge ?? '')
+const edge = options.edge
+  ? readEdge(options.edge)
+  : giveUp("--edge is missing: give the edge's address, such as https://scarab.example.com")
 const tokenFile = options['token-file']
   ? resolve(options['token-file'])
   : giveUp('--token-file is missing: name the file that holds the node token')
+try {
+  readFileSync(tokenFile)
+} catch (fault) {
+  const code = fault instanceof Error && 'code' in fault ? String(fault.code) : String(fault)
+  giveUp(`--token-file ${tokenFile} cannot be read (${code}): put a node's token there, or name the file that holds it`)
+}
 const slots = options.slots ?? options.concurrency
 if (options.concurrency !== undefined && options.concurrency !== slots)
   giveUp(`--slots ${slots} and --concurrency ${options.concurrency} mean the same: give one of them`)
@@ -75,7 +83,7 @@ const loaded = loadNodeConfig({
   root,
   options: {
     ...(options.name === undefined ? {} : { name: options.name }),
-    ...(slots === undefined ? {} : { slots: Number(slots) }),
+    ...(slots === undefined ? {} : { slots }),
     ...(options.queue === undefined ? {} : { queues: options.queue.flatMap((list) => list.split(',')) }),
   },
 })

@@ -52,8 +52,8 @@ export interface ConfigRequest {
   env: Readonly<Record<string, string | undefined>>
   /** Folder in which `SCARAB_TASKS` and the defaults are looked for: the working folder of `npm start`. */
   root: string
-  /** Options of the command line; they beat the file. */
-  options?: { name?: string; slots?: number; pool?: string; queues?: string[] }
+  /** Options of the command line; they beat the file. `slots` as it was written: what is no number is refused by its text. */
+  options?: { name?: string; slots?: number | string; pool?: string; queues?: string[] }
 }
 
 export type ConfigResult = { ok: true; config: NodeConfig } | { ok: false; problems: ConfigProblem[] }
@@ -135,6 +135,8 @@ const readSource = (name: string, table: Table, folder: string, slots: number): 
   }
 }
 
+const asNumber = (value: number | string | undefined): unknown => (typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value)
+
 /** The host's name as a node's, or `node` where nothing of it can be used. */
 const nameOfHost = (): NodeId => {
   const name = hostname()
@@ -196,7 +198,7 @@ export const readNodeConfig = ({ file, content, env, root, options = {} }: Confi
   const queueList = listOf(byContract(QueueName))
   const name = node.take('name', byContract(NodeId), null)
   const ownSlots = node.take('slots', wholeNumber(1, MAX_SLOTS), DEFAULT_SLOTS)
-  const slots = asOption('slots', options.slots, wholeNumber(1, MAX_SLOTS)) ?? ownSlots
+  const slots = asOption('slots', asNumber(options.slots), wholeNumber(1, MAX_SLOTS)) ?? ownSlots
   const pool = node.take('pool', byContract(PoolName), PoolName.parse('default'))
   const queues = node.take('queues', queueList, null)
   if (queues !== null && queues.length === 0)

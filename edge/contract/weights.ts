@@ -15,8 +15,10 @@ export const tenantWeights = (setting: string | undefined): ReadonlyMap<string, 
   }
   const parsed = TenantWeights.safeParse(json)
   if (!parsed.success) {
-    const [issue] = parsed.error.issues
-    throw new Error(`SCARAB_TENANT_WEIGHTS: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'not tenants and their weights'}`)
+    const name = parsed.error.issues[0]?.path[0]
+    const what =
+      name === undefined ? `"${setting.slice(0, 100)}"` : `${JSON.stringify(name)} is ${JSON.stringify(Reflect.get(Object(json), name))}`
+    throw new Error(`SCARAB_TENANT_WEIGHTS: ${what}; write names of tenants and weights from 0.01 to 100, such as {"acme": 3}`)
   }
   return new Map(Object.entries(parsed.data))
 }

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
 import { openLog } from './folder.ts'
 
 /** A child that died is started again after 0.2 s, 0.4 s, … at most 10 s; one that lived this long begins anew. */
@@ -23,6 +24,8 @@ export interface ChildOptions {
   args: string[]
   env: Record<string, string | undefined>
   log: string
+  /** Told each line of its standard output. */
+  said?(line: string): void
   /** Told at every death that was not asked for, with the last line it said on stderr; `pauseMs` is infinite when it is not started again. */
   died(why: string, pauseMs: number): void
   /** Exit codes after which starting again makes no sense. */
@@ -45,6 +48,8 @@ export const supervise = (options: ChildOptions): SupervisedChild => {
     child = born
     born.stdout?.pipe(log, { end: false })
     born.stderr?.pipe(log, { end: false })
+    const { said } = options
+    if (said && born.stdout) createInterface({ input: born.stdout }).on('line', said)
     born.stderr?.on('data', (bytes: Buffer) => {
       words = (words + bytes.toString('utf8')).slice(-MAX_WORDS)
     })

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -24,6 +25,13 @@ describe('a state folder', () => {
   test('that cannot be made is named with the reason and the remedy', () => {
     writeFileSync(join(root, 'file'), '')
     expect(() => openFolder(join(root, 'file/state'))).toThrow(/cannot write to the state folder .*file\/state \(ENOTDIR\).*SCARAB_STATE/)
+  })
+
+  test('is refused, and not tried for ever, where a file system makes no folders', () => {
+    const script = `import(${JSON.stringify(join(import.meta.dirname, 'folder.ts'))}).then(({ openFolder }) => openFolder('/proc/state'))`
+    const { status, stderr } = spawnSync(process.execPath, ['--eval', script], { encoding: 'utf8', timeout: 60_000 })
+    expect(status).toBe(1)
+    expect(stderr).toContain('cannot write to the state folder /proc/state (ENOENT)')
   })
 
   test('keeps secrets from other users', () => {
@@ -74,7 +82,18 @@ describe('settings', () => {
     expect(() => readSettings({ SCARAB_PORT: '70000' })).toThrow('SCARAB_PORT="70000"')
     expect(() => readSettings({ SCARAB_DRAIN_SECONDS: '-1' })).toThrow('SCARAB_DRAIN_SECONDS="-1"')
     expect(() => readSettings({ SCARAB_TENANT_WEIGHTS: 'acme=3' })).toThrow('SCARAB_TENANT_WEIGHTS is not JSON')
-    expect(() => readSettings({ SCARAB_TENANT_WEIGHTS: '{"acme": 0}' })).toThrow('SCARAB_TENANT_WEIGHTS: acme')
+    expect(() => readSettings({ SCARAB_TENANT_WEIGHTS: '{"acme": 0}' })).toThrow(
+      'SCARAB_TENANT_WEIGHTS: "acme" is 0; write names of tenants and weights from 0.01 to 100',
+    )
+    expect(() => readSettings({ SCARAB_TENANT_WEIGHTS: '{"A B": 1}' })).toThrow('SCARAB_TENANT_WEIGHTS: "A B" is 1; write')
+    expect(() => readSettings({ SCARAB_TENANT_WEIGHTS: '[3]' })).toThrow('SCARAB_TENANT_WEIGHTS: "[3]"; write')
     expect(readSettings({ SCARAB_TENANT_WEIGHTS: '{"acme": 3}' }).tenantWeights).toBe('{"acme": 3}')
+  })
+
+  test('a flag is 0 or 1, and a host is a name alone', () => {
+    expect(['0', '1', ''].map((text) => readSettings({ SCARAB_DEMO: text }).demo)).toEqual([false, true, true])
+    expect(() => readSettings({ SCARAB_DEMO: 'no' })).toThrow('SCARAB_DEMO="no" is neither 0 nor 1')
+    expect(readSettings({ SCARAB_HOSTS: 'scarab.example.com, [::2]' }).hosts).toBe('scarab.example.com, [::2]')
+    expect(() => readSettings({ SCARAB_HOSTS: 'a.example,https://b.example' })).toThrow('SCARAB_HOSTS names "https://b.example"')
   })
 })

@@ -40,6 +40,21 @@ const codeOf = (fault: unknown): string => {
   return String(fault)
 }
 
+const existing = (path: string): boolean => statSync(path, { throwIfNoEntry: false }) !== undefined
+
+/**
+ * Makes a folder and those above it, one by one: Node's own way (`recursive`) never returns where a file system answers ENOENT for
+ * a folder whose parent is there, as /proc does.
+ */
+const makeFolder = (path: string, mode = 0o777): void => {
+  if (!existing(dirname(path))) makeFolder(dirname(path), mode)
+  try {
+    mkdirSync(path, { mode })
+  } catch (fault) {
+    if (codeOf(fault) !== 'EEXIST' || !statSync(path).isDirectory()) throw fault
+  }
+}
+
 /**
  * Creates and locks a state folder. The lock is SQLite's exclusive file lock, which the kernel drops when the process
  * dies in whatever way, so there are no stale locks. Throws `StartFault`.
@@ -47,7 +62,7 @@ const codeOf = (fault: unknown): string => {
 export const openFolder = (path: string): StateFolder => {
   const probe = join(path, `.writable-${process.pid}`)
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 })
+    makeFolder(path, 0o700)
     writeFileSync(probe, '')
     rmSync(probe)
   } catch (fault) {
@@ -67,7 +82,7 @@ export const openFolder = (path: string): StateFolder => {
 
 /** Writes a file of mode 600 so that a reader sees the old or the new text, never half of it. */
 export const writePrivate = (path: string, text: string): void => {
-  mkdirSync(dirname(path), { recursive: true })
+  makeFolder(dirname(path))
   const draft = `${path}.${process.pid}-${randomBytes(4).toString('hex')}`
   writeFileSync(draft, text, { mode: 0o600 })
   chmodSync(draft, 0o600)
@@ -78,7 +93,7 @@ export const writePrivate = (path: string, text: string): void => {
 export const writeOnce = (path: string, text: string): string => {
   const draft = `${path}.${process.pid}-${randomBytes(4).toString('hex')}`
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+    makeFolder(dirname(path), 0o700)
     writeFileSync(draft, text, { mode: 0o600 })
     linkSync(draft, path)
     return text
@@ -95,7 +110,7 @@ export const writeOnce = (path: string, text: string): string => {
 const MAX_LOG_BYTES = 10 * 1024 * 1024
 
 export const openLog = (path: string): WriteStream => {
-  mkdirSync(dirname(path), { recursive: true })
+  makeFolder(dirname(path))
   if ((statSync(path, { throwIfNoEntry: false })?.size ?? 0) > MAX_LOG_BYTES) renameSync(path, `${path}.old`)
   return createWriteStream(path, { flags: 'a', mode: 0o600 })
 }

@@ -47,6 +47,23 @@ const weights = (text: string): string => {
   }
 }
 
+/** Names as a `Host` header has them, without port (edge/identity/hosts.ts). */
+const HOST_NAME = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)$/i
+
+const hosts = (list: string): string => {
+  for (const name of list.split(',').map((part) => part.trim()))
+    if (name !== '' && !HOST_NAME.test(name))
+      throw new StartFault(`SCARAB_HOSTS names "${name}": write host names without scheme and port, separated by commas`)
+  return list
+}
+
+const flag = (name: string, text: string | undefined): boolean => {
+  const value = text?.trim() ?? ''
+  if (value !== '' && value !== '0' && value !== '1')
+    throw new StartFault(`${name}="${text}" is neither 0 nor 1: write 0 to serve only, or leave it out`)
+  return value !== '0'
+}
+
 const foldersOf = (list: string): string[] =>
   list
     .split(/[:,]/)
@@ -60,9 +77,9 @@ export const readSettings = (env: Record<string, string | undefined>): Settings 
   port: number('SCARAB_PORT', env.SCARAB_PORT, DEFAULT_PORT, 65_535),
   tasks: env.SCARAB_TASKS ? foldersOf(env.SCARAB_TASKS) : null,
   config: env.SCARAB_CONFIG ? resolve(env.SCARAB_CONFIG) : null,
-  demo: env.SCARAB_DEMO !== '0',
+  demo: flag('SCARAB_DEMO', env.SCARAB_DEMO),
   drainSeconds: number('SCARAB_DRAIN_SECONDS', env.SCARAB_DRAIN_SECONDS, DEFAULT_DRAIN_SECONDS, MAX_DRAIN_SECONDS),
-  hosts: env.SCARAB_HOSTS ?? '',
+  hosts: hosts(env.SCARAB_HOSTS ?? ''),
   tenantWeights: weights(env.SCARAB_TENANT_WEIGHTS ?? ''),
 })
 

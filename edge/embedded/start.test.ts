@@ -141,7 +141,6 @@ describe('npm start', () => {
     first.process.kill('SIGTERM')
     expect(await first.exit).toBe(0)
     expect(Date.now() - asked).toBeGreaterThanOrEqual(1_000)
-    expect(Date.now() - asked).toBeLessThan(15_000)
 
     const second = await start({ SCARAB_DRAIN_SECONDS: '0' })
     const events = await ask(second.origin, `/v1/jobs/${job.id}/events`)
@@ -163,11 +162,10 @@ describe('npm start', () => {
     one.process.kill('SIGINT')
     await one.line(/^draining: running jobs get 60 s/)
     // One key press can arrive twice by way of npm; the launcher takes for the second one what comes half a second later.
-    const asked = Date.now()
     const press = setInterval(() => one.process.kill('SIGINT'), 100)
+    // A drain would end with 0, after a minute.
     expect(await one.exit).toBe(130)
     clearInterval(press)
-    expect(Date.now() - asked).toBeLessThan(5_000)
     running.length = 0
   })
 
@@ -206,6 +204,25 @@ describe('npm start', () => {
     expect(await one.exit).toBe(1)
     expect(one.lines.join('\n')).toMatch(/node\.toml: db\.sales\.type: .*oracle/)
     expect(processesOf(state)).toEqual([])
+  })
+
+  test('a task file with a fault is told on the terminal, once, and the other tasks are served', async () => {
+    state = join(root, 'faulty')
+    const tasks = join(root, 'faulty-tasks')
+    mkdirSync(tasks)
+    writeFileSync(join(tasks, 'late.sql'), '-- name: late\n-- max_runtime: soon\nSELECT 1 AS a;\n')
+    const one = await start({ SCARAB_TASKS: `${join(root, 'tasks')},${tasks},${join(root, 'nowhere')}` })
+    const told = await one.line(/late\.sql:2: error: /)
+    expect(told).toContain('task "late": max_runtime: "soon" is not a duration')
+    await one.line(/nowhere: error: there is no such folder of task files/)
+    expect((await submit(one.origin)).state).toBe('succeeded')
+    for (const pid of processesOf(state, 'bun.exe').filter((pid) =>
+      readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('compute/main.ts'),
+    ))
+      process.kill(pid, 'SIGKILL')
+    await one.line(/node embedded ended \(SIGKILL\)/)
+    expect((await submit(one.origin)).state).toBe('succeeded')
+    expect(one.lines.filter((line) => line.includes('late.sql'))).toEqual([told])
   })
 
   test('a killed node and a killed workerd come back by themselves', async () => {
@@ -262,6 +279,34 @@ describe('the other commands', () => {
     const wrong = launch('serve')
     expect(await wrong.exit).toBe(1)
     expect(wrong.lines[0]).toContain('unknown command "serve": use one of start, node, test')
+  })
+
+  test('token and node answer wrong options by one line with the value and the remedy, and make nothing', async () => {
+    state = join(root, 'options')
+    const file = join(root, 'some-token')
+    writeFileSync(file, 'x')
+    const wrong: [string, string[], RegExp][] = [
+      ['token', ['--tenant'], /'--tenant <value>' argument missing: write npm run -s token -- \[--tenant NAME\]/],
+      ['token', ['acme'], /Unexpected argument 'acme'.*: write npm run -s token/],
+      ['token', ['--tenant', 'A B'], /tenant "A B": a tenant is/],
+      ['token', ['--ttl', 'soon'], /"soon" is not a time to live: write 90s/],
+      ['token', ['--node', 'a b'], /--node "a b" is not possible: a node is/],
+      ['node', [], /--edge is missing: give the edge's address/],
+      ['node', ['--edge', 'ftp://x', '--token-file', file], /--edge "ftp:\/\/x" is not an http address/],
+      ['node', ['--edge', 'http://127.0.0.1:1'], /--token-file is missing/],
+      ['node', ['--edge', 'http://127.0.0.1:1', '--token-file', `${file}s`], /--token-file .*some-tokens cannot be read \(ENOENT\)/],
+      ['node', ['--edge', 'http://127.0.0.1:1', '--token-file', file, '--slots', 'two'], /--slots: "two" is not a whole number from 1 to/],
+    ]
+    for (const [command, options, line] of wrong) {
+      const one = launch(command, options)
+      expect(await one.exit, `${command} ${options.join(' ')}`).not.toBe(0)
+      expect(one.lines).toEqual([expect.stringMatching(line)])
+    }
+    const odd = launch('token', ['--scope', 'jobs:read jobs:al'])
+    expect(await odd.exit).toBe(0)
+    expect(odd.lines.filter((line) => line.startsWith('scarab:'))).toEqual([
+      expect.stringMatching(/no route asks for "jobs:al"; known are tasks:read/),
+    ])
   })
 
   test('one more node by token file brings its own tasks and queue', async () => {

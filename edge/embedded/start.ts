@@ -6,8 +6,10 @@ import { type System, startSystem, systemOptions } from './system.ts'
 
 /** A terminal's Ctrl-C can arrive twice by way of npm; a person is slower than this. */
 const SAME_SIGNAL_MS = 500
-/** The whole way out, drain included, takes at most this much more than the drain time. */
+/** The whole way out, drain included, takes at most this much more than the drain time … */
 const LEAVE_MARGIN_MS = 4_500
+/** … and a short drain leaves all of this to a busy machine: 15 s are promised with the default drain of 10 s. */
+const LEAVE_MS = 14_500
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 let system: System | null = null
@@ -20,7 +22,7 @@ const leave = async (drainSeconds: number): Promise<never> => {
       system?.kill()
       process.exit(1)
     },
-    drainSeconds * 1000 + LEAVE_MARGIN_MS,
+    Math.max(LEAVE_MS, drainSeconds * 1000 + LEAVE_MARGIN_MS),
   )
   overdue.unref()
   try {

@@ -115,6 +115,8 @@ export const startSystem = async (options: SystemOptions): Promise<System> => {
   const closers: (() => Promise<void>)[] = []
   let stopping = false
   let isReady = false
+  /** Faults of task files that were said: a node that starts again repeats them. */
+  const toldFaults = new Set<string>()
   /** The embedded node cannot begin: then the start has failed, and waiting would not help. */
   const { promise: noNode, reject: nodeGaveUp } = Promise.withResolvers<never>()
   noNode.catch(() => {})
@@ -159,6 +161,12 @@ export const startSystem = async (options: SystemOptions): Promise<System> => {
           [INSTANCE_VARIABLE]: folder.path,
         },
         log: join(logs, `node-${name}.log`),
+        said: (line) => {
+          const fault = taskFault(line)
+          if (fault === null || toldFaults.has(fault)) return
+          toldFaults.add(fault)
+          say(fault)
+        },
         finalCodes: [NODE_GIVES_UP],
         died: (why, pauseMs) => {
           if (pauseMs === Number.POSITIVE_INFINITY && name === NODE_NAME && !isReady) nodeGaveUp(why.replace(/^scarab node: /, ''))
@@ -272,6 +280,9 @@ const s3Bindings = (entryPort: number, s3: { accessKeyId: string; secretAccessKe
   S3_ACCESS_KEY_ID: s3.accessKeyId,
   S3_SECRET_ACCESS_KEY: s3.secretAccessKey,
 })
+
+/** A task that is refused, in a node's log: `TIME /path/file.sql:3: error: …` (compute/tasks/problem.ts). */
+export const taskFault = (line: string): string | null => /^\S+ (\/.+?: error: .+)$/.exec(line)?.[1] ?? null
 
 /** `compute/main.ts` ends with this where starting again cannot help: a wrong flag or file, a refused token. */
 const NODE_GIVES_UP = 78
