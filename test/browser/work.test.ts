@@ -78,6 +78,9 @@ describe('groups', () => {
     await untilStep('a', 'waiting')
     const before = await places()
     expect(before).toHaveLength(7)
+    // Its deadline is not known before it is asked for.
+    expect(await page.textContent('[data-line=release]')).toContain('ann@example.com decides.')
+    expect(await page.textContent('[data-line=release]')).not.toContain('deadline')
     work.happen(group, 'a', 'running')
     await untilStep('a', 'running')
     work.happen(group, 'a', 'succeeded')

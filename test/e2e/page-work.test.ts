@@ -219,6 +219,7 @@ describe('schedules and dead letters on the real system', () => {
     await page.click(`${line} [data-hook=redrive]`)
     await page.click(`${line} [data-hook=redriven]`)
     await page.waitForSelector('[data-job-state=failed] [data-notice=failed]')
+    expect(await page.textContent('[data-hook=remedy]')).toContain("Correct the task's SQL")
     expect(page.url()).not.toContain(job.id)
     expect(await page.getAttribute('[data-hook=job-facts] a', 'href')).toBe(`#/jobs/${job.id}`)
     await page.click('[data-hook=job-facts] a')

@@ -68,7 +68,7 @@ export interface Client {
   jobs(options?: ListOptions & { alias?: string; task?: string; state?: string }): Promise<Page<Job>>
   cancel(id: string): Promise<Job>
   /** Jobs that failed and were not run again, each with why and what helps. */
-  dead(options?: ListOptions): Promise<Page<DeadJob>>
+  dead(options?: ListOptions & { task?: string | undefined }): Promise<Page<DeadJob>>
   /** Runs a dead job again, as a new job (`retried_from`). */
   retry(id: string): Promise<Job>
   remove(id: string): Promise<void>

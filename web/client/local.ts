@@ -2,7 +2,7 @@ import { normalise } from '../../edge/contract/slice-form.ts'
 import { quoted, type StructuredNormal } from '../../edge/contract/slice-sql.ts'
 import { columnOf, rowsOf } from './arrow.ts'
 import type { Engine, QueryOptions } from './engine.ts'
-import { positions, rowsAt, wholeSlice } from './sql.ts'
+import { asWritten, positions, rowsAt, wholeSlice } from './sql.ts'
 import type { View } from './view.ts'
 import { type Cell, type Column, type Filter, MAX_SQL_ROWS, ViewError, type ViewSpec } from './wire.ts'
 
@@ -40,7 +40,7 @@ export class LocalCopy {
     }
     try {
       let base = this.#base
-      if (spec.sql !== undefined) base = await this.#keep(userSelect(spec.sql), made, options)
+      if (spec.sql !== undefined) base = await this.#keepWritten(spec.sql, made, options)
       const slice = this.#normal({ ...spec, ...(spec.sql === undefined ? {} : { select: undefined }) }, base.columns)
       if (slice.group.length > 0 || slice.select.some((item) => 'fn' in item)) {
         const grouped = await this.#keep(wholeSlice(slice, base.columns, base.name, MAX_SQL_ROWS + 1), made, options)
@@ -116,6 +116,15 @@ export class LocalCopy {
     const counted = await this.#engine.query(`SELECT count(*) FROM ${table}`, options)
     const count = Number(rowsOf(counted.batches)[0]?.[0] ?? 0)
     return { name: table, columns, count: Math.min(count, MAX_SQL_ROWS), truncated: count > MAX_SQL_ROWS }
+  }
+
+  async #keepWritten(sql: string, made: string[], options: QueryOptions): Promise<Relation> {
+    try {
+      return await this.#keep(userSelect(sql), made, options)
+    } catch (error) {
+      if (error instanceof Error) error.message = asWritten(error.message)
+      throw error
+    }
   }
 
   async #positions(sql: string, options: QueryOptions): Promise<Int32Array> {

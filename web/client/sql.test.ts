@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { normalise } from '../../edge/contract/slice-form.ts'
 import type { StructuredNormal } from '../../edge/contract/slice-sql.ts'
-import { inlined, literal, positions, rowsAt } from './sql.ts'
+import { asWritten, inlined, literal, positions, rowsAt } from './sql.ts'
 import type { Column } from './wire.ts'
 
 const COLUMNS: Column[] = [
@@ -39,6 +39,14 @@ describe('SQL for the engine in the browser', () => {
     expect(sql).toContain('SELECT CAST(r.rowid AS INTEGER) AS position\nFROM pack.main.result AS r\nWHERE')
     expect(sql).toContain(`r."a""$1" = CAST(('$2') AS VARCHAR)`)
     expect(sql).toMatch(/ORDER BY r\."n" DESC NULLS LAST, r\.rowid ASC/)
+  })
+
+  it('tells of a fault where its author wrote it, one line above where the engine read it', () => {
+    expect(asWritten('Binder Error: no "x"\n\nLINE 2: SELECT x\n               ^')).toBe(
+      'Binder Error: no "x"\n\nLINE 1: SELECT x\n               ^',
+    )
+    expect(asWritten('Parser Error: near\n\nLINE 10: FROM\n         ^')).toBe('Parser Error: near\n\nLINE 9: FROM\n        ^')
+    expect(asWritten('Out of Memory Error')).toBe('Out of Memory Error')
   })
 
   it('names the columns of a page one by one', () => {

@@ -16,6 +16,16 @@ export const inlined = ({ sql, params }: CompiledSlice): string =>
     return `(${literal(param.value)})`
   })
 
+/**
+ * What the engine says of a statement that stood one line further down than its author wrote it. The caret keeps its place where
+ * the number of the line loses a digit.
+ */
+export const asWritten = (message: string): string =>
+  message.replace(/^LINE (\d+):(.*(?:\n *\^)?)/m, (_, line: string, rest: string) => {
+    const written = String(Number(line) - 1)
+    return `LINE ${written}:${written.length < line.length ? rest.replace(/\n /, '\n') : rest}`
+  })
+
 /** Everything, no page: pages are cut by row numbers, or from a table of the answer. */
 const WHOLE = Number.MAX_SAFE_INTEGER
 

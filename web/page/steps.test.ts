@@ -62,6 +62,14 @@ describe('the steps of a job', () => {
   it('marks the step that failed, or was cancelled, and none behind it', () => {
     const failed = events(['waiting', 0], ['leased', 1], ['running', 2], ['failed', 4])
     expect(states(stepsOf(job({ state: 'failed' }), failed, running('executing', 10), null))).toBe('done done failed ahead ahead ahead')
+    expect(stepsOf(job({ state: 'failed' }), failed, running('executing', 10), null).map((step) => step.milliseconds)).toEqual([
+      2_000,
+      null,
+      2_000,
+      null,
+      null,
+      null,
+    ])
     expect(states(stepsOf(job({ state: 'cancelled' }), events(['waiting', 0], ['cancelled', 3]), null, null))).toBe(
       'cancelled ahead ahead ahead ahead ahead',
     )

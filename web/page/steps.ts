@@ -47,6 +47,9 @@ export const stepsOf = (job: Job, events: JobEvent[], progress: ProgressEvent | 
   }
   const seconds = document?.seconds
   const milliseconds = (value: number | undefined): number | null => (value === undefined ? null : value * 1_000)
+  // How far a broken job came, since no manifest tells of it.
+  const brokenAfter = (index: number): number | null =>
+    broken !== null && index === at && startedAt !== null && endedAt !== null ? Math.max(0, endedAt - startedAt) : null
   const percent = isRunning && phase === 'executing' ? (progress?.progress?.percent ?? job.progress?.percent ?? null) : null
   const publication = job.publication
 
@@ -65,7 +68,7 @@ export const stepsOf = (job: Job, events: JobEvent[], progress: ProgressEvent | 
       name: 'planning',
       title: 'Planning',
       state: phaseState(0),
-      milliseconds: milliseconds(seconds?.planning),
+      milliseconds: milliseconds(seconds?.planning) ?? brokenAfter(0),
       since: isRunning && phase === 'planning' ? startedAt : null,
       percent: null,
       note: null,
@@ -74,7 +77,7 @@ export const stepsOf = (job: Job, events: JobEvent[], progress: ProgressEvent | 
       name: 'running',
       title: engine === null ? 'Running' : `Running on ${engine}`,
       state: phaseState(1),
-      milliseconds: milliseconds(seconds?.executing),
+      milliseconds: milliseconds(seconds?.executing) ?? brokenAfter(1),
       since: isRunning && phase === 'executing' ? startedAt : null,
       percent,
       note: null,

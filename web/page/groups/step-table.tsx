@@ -33,7 +33,8 @@ const Approval = ({ step, session, now }: { step: NamedStep; session: GroupSessi
           <>
             {asked.by.length === 0 ? 'Anybody who may submit jobs decides.' : `${asked.by.join(' or ')} decides.`}{' '}
             {asked.deadline_at === null ? (
-              'There is no deadline.'
+              // One that is given as a time from the question begins when it is asked.
+              open && 'There is no deadline.'
             ) : (
               <span title={exactTime(asked.deadline_at)}>
                 Unless somebody does, it counts as {default_} {until(asked.deadline_at, now)}.

@@ -7,12 +7,14 @@ const Input = ({
   text,
   change,
   described,
+  wrong,
 }: {
   field: Field
   id: string
   text: string
   change: (text: string) => void
   described: string
+  wrong: boolean
 }): JSX.Element => {
   if (field.type === 'boolean')
     return (
@@ -27,12 +29,22 @@ const Input = ({
     autocomplete: 'off',
     value: text,
     'aria-describedby': described,
+    'aria-invalid': wrong,
     onInput: (event: { currentTarget: HTMLInputElement }) => change(event.currentTarget.value),
   }
   if (field.type === 'date') return <input type="date" {...common} />
   if (field.type === 'timestamp') return <input type="datetime-local" step={1} {...common} />
   const numeric = field.type === 'int' || field.type === 'bigint' || field.type === 'double' || field.type === 'decimal'
   return <input type="text" spellcheck={false} inputMode={numeric ? 'decimal' : 'text'} class={numeric ? 'right' : ''} {...common} />
+}
+
+const fieldId = (at: number): string => `field-${at}`
+
+/** Leads to the first field with a problem, which may be out of sight; false: there is none. */
+export const showFirstProblem = (problems: (string | null)[]): boolean => {
+  const first = problems.findIndex((problem) => problem !== null)
+  if (first >= 0) document.getElementById(fieldId(first))?.focus()
+  return first >= 0
 }
 
 /** A report's arguments as fields; what is wrong with one stands below it once somebody has tried to send them. */
@@ -53,14 +65,15 @@ export const ArgumentFields = ({
       const problem = tried ? problemOf(field, text) : null
       return (
         <div class="field" key={field.name}>
-          <label for={`field-${at}`}>
+          <label for={fieldId(at)}>
             {field.name} <span class="quiet mono">{field.type}</span>
           </label>
           <Input
             field={field}
-            id={`field-${at}`}
+            id={fieldId(at)}
             text={text}
             described={`about-${at}`}
+            wrong={problem !== null}
             change={(now) => change(texts.map((one, i) => (i === at ? now : one)))}
           />
           <span id={`about-${at}`} class={problem === null ? 'quiet' : 'problem'}>

@@ -1,5 +1,6 @@
 import type { ComponentChildren, JSX } from 'preact'
 import { ApiError } from '../../client/wire.ts'
+import { address, go } from '../route.ts'
 
 export const Notice = (props: {
   title: string
@@ -23,7 +24,18 @@ export const Notice = (props: {
 )
 
 /** One sentence and one thing to do, for each way in which the server can say no. */
-export const ErrorNotice = ({ error, what, retry }: { error: Error; what: string; retry: () => void }): JSX.Element => {
+export const ErrorNotice = ({
+  error,
+  what,
+  retry,
+  instead = { label: 'Look at the jobs', run: () => go(address('jobs')) },
+}: {
+  error: Error
+  what: string
+  retry: () => void
+  /** What to do when it is gone for good. */
+  instead?: { label: string; run: () => void }
+}): JSX.Element => {
   const again = { label: 'Try again', run: retry }
   if (error instanceof ApiError) {
     if (error.status === 0)
@@ -46,7 +58,7 @@ export const ErrorNotice = ({ error, what, retry }: { error: Error; what: string
       )
     if (error.status === 410)
       return (
-        <Notice kind="gone" title={`${what} was deleted or has expired.`}>
+        <Notice kind="gone" title={`${what} was deleted or has expired.`} action={instead}>
           {error.message}
         </Notice>
       )

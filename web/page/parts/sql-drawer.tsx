@@ -1,12 +1,13 @@
 import type { JSX } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { quoted } from '../../../edge/contract/slice-sql.ts'
-import type { Slice } from '../../client/index.ts'
+import type { Mode, Slice } from '../../client/index.ts'
 import { Icon } from '../icons.tsx'
 import type { ViewState } from '../view-state.ts'
 
 interface Props {
   slice: Slice
+  mode: Mode
   view: ViewState
   busy: boolean
   error: Error | null
@@ -64,7 +65,7 @@ const begin = (slice: Slice): string => {
 }
 
 /** A SELECT over the relation `result`, always one key away. */
-export const SqlDrawer = ({ slice, view, busy, error, run, leave, close }: Props): JSX.Element => {
+export const SqlDrawer = ({ slice, mode, view, busy, error, run, leave, close }: Props): JSX.Element => {
   const [text, setText] = useState(view.sql ?? begin(slice))
   const area = useRef<HTMLTextAreaElement | null>(null)
   useEffect(() => {
@@ -85,7 +86,7 @@ export const SqlDrawer = ({ slice, view, busy, error, run, leave, close }: Props
     <section class="drawer" aria-label="SQL" data-hook="drawer">
       <header class="drawer-head">
         <span class="quiet">
-          SQL over <code>result</code>, computed here
+          SQL over <code>result</code>, {mode === 'local' ? 'computed here' : 'computed at the server'}
         </span>
         <ul class="drawer-columns" aria-label="Columns to insert">
           {slice.columns.map((column) => (

@@ -6,7 +6,7 @@ import { ago, bytes, count, duration, exactTime, plural } from '../format.ts'
 import { Icon, jobWord, markOf, StateMark } from '../icons.tsx'
 import { type JobSession, openJobSession } from '../job-session.ts'
 import { isLive, loadTasks, putJob, tasks } from '../library.ts'
-import { useClock } from '../load.ts'
+import { useClock, useLoad } from '../load.ts'
 import { tell } from '../parts/announce.tsx'
 import { ErrorNotice, Notice, Skeleton } from '../parts/notice.tsx'
 import { address, go } from '../route.ts'
@@ -52,6 +52,9 @@ const JobScreen = ({ session, view, again }: { session: JobSession; view: ViewSt
   )
 }
 
+/** Dead letters of one report in which a job's own is looked for; the newest stand first. */
+const REMEDY_JOBS = 100
+
 /** The report's form, filled with this job's arguments. */
 const againAddress = (job: Job): string => {
   const args = namedArguments(job, tasks.value?.find((one) => one.name === job.task) ?? null)
@@ -78,7 +81,7 @@ const TopLine = ({ session }: { session: JobSession }): JSX.Element | null => {
         {args.map(({ name, value }) => (
           <li key={name}>
             <a class="chip" href={again} title="Run it again with other arguments">
-              <span class="quiet">{name}</span> {value}
+              <span class="quiet">{name}</span> {value === '' ? '“”' : value}
             </a>
           </li>
         ))}
@@ -193,6 +196,19 @@ const redrive = async (id: string): Promise<void> => {
   }
 }
 
+/** What helps against such a failure, as the list of dead letters tells it; below all else, since it comes a moment later. */
+const Remedy = ({ job }: { job: Job }): JSX.Element | null => {
+  const dead = useLoad(`remedy ${job.id}`, async (signal) => {
+    const { items } = await client.dead({ task: job.task, limit: REMEDY_JOBS, signal })
+    return items.find((one) => one.id === job.id)?.dead ?? null
+  }).value
+  return dead === null ? null : (
+    <p class="quiet remedy" data-hook="remedy">
+      {dead.explanation} {dead.remedy}
+    </p>
+  )
+}
+
 const Live = ({ session, again }: { session: JobSession; again: () => void }): JSX.Element | null => {
   const job = session.job.value
   const [cancelling, setCancelling] = useState(false)
@@ -235,9 +251,11 @@ const Live = ({ session, again }: { session: JobSession; again: () => void }): J
           title={job.error?.message ?? 'The job failed.'}
           {...(job.links.retry !== undefined ? { action: { label: 'Run it again as it was', run: () => void redrive(job.id) } } : {})}
         >
-          {triesWords(job)} Nothing of it was kept. <a href={againAddress(job)}>Run it again with other arguments</a>
+          {triesWords(job)} Nothing of it was kept.{' '}
+          <a href={againAddress(job)}>{job.args.length === 0 ? 'Open the report' : 'Run it again with other arguments'}</a>
         </Notice>
       ) : null}
+      {job.state === 'failed' ? <Remedy key={job.id} job={job} /> : null}
       {job.state === 'cancelled' ? (
         <Notice kind="cancelled" title="The job was cancelled.">
           {cancelWords(job)} <a href={againAddress(job)}>Run it again</a>
@@ -250,7 +268,11 @@ const Live = ({ session, again }: { session: JobSession; again: () => void }): J
 const Finished = ({ session, view }: { session: JobSession; view: ViewState }): JSX.Element => {
   const error = session.resultError.value
   const slice = session.slice.value
-  if (error !== null) return <ErrorNotice error={error} what="The result" retry={session.retryResult} />
+  const job = session.job.value
+  if (error !== null) {
+    const again = job === null ? {} : { instead: { label: 'Run it again', run: () => go(againAddress(job)) } }
+    return <ErrorNotice error={error} what="The result" retry={session.retryResult} {...again} />
+  }
   if (slice === null) return <Skeleton lines={12} label="Loading the first rows" />
   return <Result session={session} slice={slice} view={view} />
 }

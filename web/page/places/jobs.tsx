@@ -31,7 +31,9 @@ const Row = ({ job, now }: { job: Job; now: number }): JSX.Element => {
           </a>
         )}
       </td>
-      <td class="args mono quiet narrow-off">{job.args.map((value) => (value === null ? 'null' : String(value))).join(', ')}</td>
+      <td class="args mono quiet narrow-off">
+        {job.args.map((value) => (value === null ? 'null' : value === '' ? '“”' : String(value))).join(', ')}
+      </td>
       <td title={exactTime(job.created_at)}>{ago(job.created_at, now)}</td>
       <td class="right">{took !== null ? duration(took) : running !== null ? duration(running) : ''}</td>
       <td class="right">{job.rows === null ? '' : count(job.rows)}</td>

@@ -88,7 +88,7 @@ export const Nodes = (): JSX.Element => {
               </span>
             )}
             <span class="quiet">{node.engines.join(', ')}</span>
-            {node.lastSeen === null ? null : (
+            {node.online || node.lastSeen === null ? null : (
               <span class="quiet" title={exactTime(node.lastSeen)}>
                 seen {ago(node.lastSeen, now)}
               </span>

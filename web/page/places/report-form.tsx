@@ -5,7 +5,7 @@ import { argumentsOf, beginning, fieldsOf, problemOf } from '../arguments.ts'
 import { ago, bytes, duration, plural } from '../format.ts'
 import { Icon } from '../icons.tsx'
 import { putJob, runMilliseconds, runsOf } from '../library.ts'
-import { ArgumentFields } from '../parts/argument-fields.tsx'
+import { ArgumentFields, showFirstProblem } from '../parts/argument-fields.tsx'
 import { address, go } from '../route.ts'
 import { client } from '../session.ts'
 
@@ -35,7 +35,7 @@ export const ReportForm = ({ task, given }: { task: TaskInfo; given: URLSearchPa
   const problems = fields.map((field, at) => problemOf(field, texts[at] ?? ''))
   const run = async (): Promise<void> => {
     setTried(true)
-    if (busy || problems.some((problem) => problem !== null)) return
+    if (busy || showFirstProblem(problems)) return
     setBusy(true)
     setFailure(null)
     // The engine takes longer to start than most reports to run.

@@ -112,6 +112,8 @@ export const Result = ({ session, slice, view }: { session: JobSession; slice: S
   }
   const of = shown === null ? slice.rowCount : shown.count
   const narrowed = view.where.length > 0 && view.group.length === 0 && view.sql === null
+  // The statement failed: what is shown answers the question before it.
+  const outdated = error !== null && view.sql !== null
   const empty = shown !== null && shown.count === 0 && !busy && error === null
 
   return (
@@ -119,12 +121,14 @@ export const Result = ({ session, slice, view }: { session: JobSession; slice: S
       <div class="toolbar" role="toolbar" aria-label="The view">
         <Chips slice={slice} view={view} change={change} />
         <span class="row-count" data-hook="row-count" data-count={of}>
-          {of === slice.rowCount && view.group.length === 0 && view.sql === null
-            ? ''
-            : narrowed
-              ? `${count(of)} of ${plural(slice.rowCount, 'row')}`
-              : plural(of, 'row')}
-          {shown?.truncated ? ' (cut)' : ''}
+          {outdated
+            ? 'The rows are those from before'
+            : of === slice.rowCount && view.group.length === 0 && view.sql === null
+              ? ''
+              : narrowed
+                ? `${count(of)} of ${plural(slice.rowCount, 'row')}`
+                : plural(of, 'row')}
+          {shown?.truncated && !outdated ? ' (cut)' : ''}
         </span>
         <span class="tools">
           <ExportButton slice={slice} view={view} rows={of} />
@@ -151,7 +155,7 @@ export const Result = ({ session, slice, view }: { session: JobSession; slice: S
           </button>
         </span>
       </div>
-      <div class="grid-frame" ref={frame}>
+      <div class={outdated ? 'grid-frame outdated' : 'grid-frame'} ref={frame}>
         {busy ? <div class="busy-line" role="progressbar" aria-label="Computing the view" /> : null}
         {error !== null && view.sql === null ? (
           <div class="over-grid">
@@ -189,6 +193,7 @@ export const Result = ({ session, slice, view }: { session: JobSession; slice: S
       {drawer ? (
         <SqlDrawer
           slice={slice}
+          mode={mode}
           view={view}
           busy={busy && view.sql !== null}
           error={view.sql === null ? null : error}

@@ -6,7 +6,7 @@ import { exactTime } from '../format.ts'
 import { Icon } from '../icons.tsx'
 import { loadTasks, tasks } from '../library.ts'
 import { tell } from '../parts/announce.tsx'
-import { ArgumentFields } from '../parts/argument-fields.tsx'
+import { ArgumentFields, showFirstProblem } from '../parts/argument-fields.tsx'
 import { address, go } from '../route.ts'
 import { nextTimes } from '../schedules/times.ts'
 import { inZone, localZone, MISSED_WORDS, OVERLAP_WORDS } from '../schedules/words.ts'
@@ -117,7 +117,8 @@ const TaskSchedule = ({ task, made }: { task: TaskInfo; made: () => void }): JSX
 
   const create = async (): Promise<void> => {
     setTried(true)
-    if (busy || fields.some((field, at) => problemOf(field, texts[at] ?? '') !== null) || !nextTimes(cron, tz, new Date(), 1).ok) return
+    if (busy || showFirstProblem(fields.map((field, at) => problemOf(field, texts[at] ?? ''))) || !nextTimes(cron, tz, new Date(), 1).ok)
+      return
     setBusy(true)
     setFailure(null)
     const body: ScheduleSubmit = {
