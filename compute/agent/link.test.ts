@@ -84,6 +84,15 @@ describe('the link', () => {
     expect(said[0]).not.toContain('wrong')
   })
 
+  test('says that it dialled something which is no edge', async () => {
+    const other = Bun.serve({ hostname: '127.0.0.1', port: 0, fetch: () => new Response('<h1>Hello</h1>', { status: 404 }) })
+    closers.push(() => other.stop(true))
+    const { link, next } = dial(new URL(other.url), async () => 'token', { after: (_, run) => setTimeout(run, 0) })
+    const said = next('log')
+    link.start()
+    expect(await said).toContain('what answers there (status 404) is no edge of Scarab: check --edge; dialling again')
+  })
+
   test('gives up when the edge says that coming back makes no sense', async () => {
     const edge = new TestEdge()
     closers.push(() => edge.close())

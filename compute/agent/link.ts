@@ -166,8 +166,12 @@ export class Link {
           signal: AbortSignal.timeout(CONNECT_SECONDS * 1000),
         })
         const body: unknown = await answer.json().catch(() => null)
+        const detail = typeof body === 'object' && body !== null && 'detail' in body ? String(body.detail) : null
         if (answer.status === 401 || answer.status === 403)
-          words = typeof body === 'object' && body !== null && 'detail' in body ? String(body.detail) : `refused (${answer.status})`
+          words = `the token in its file is refused: ${detail ?? `status ${answer.status}`}`
+        // An edge tells its refusals as problems.
+        else if (answer.status < 500 && detail === null)
+          words = `what answers there (status ${answer.status}) is no edge of Scarab: check --edge`
       } catch {
         // Nobody there: the first reason stands.
       }
