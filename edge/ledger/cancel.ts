@@ -1,6 +1,6 @@
 import type { JobId } from '../contract/ids.ts'
 import { clearTimer, setTimer } from '../storage/timers.ts'
-import { followers, isAbandoned } from './coalesce.ts'
+import { followers, isAbandoned, settleFollowers } from './coalesce.ts'
 import type { LedgerContext } from './context.ts'
 import { addEvent, findJob, isHolder, type JobRow, move, updateJob } from './jobs.ts'
 import { type Holder, type LeaseVerdict, stopHeld, verdictFor } from './leases.ts'
@@ -64,6 +64,8 @@ const leaveLeader = (context: LedgerContext, row: JobRow, reason: string): Cance
 
 /** A job has left the one that it had joined, which is told to stop when that was the last to want it. */
 export const stopAbandoned = (context: LedgerContext, row: JobRow, reason: string): boolean => {
+  // Those that followed it follow its leader, before anybody asks who does.
+  settleFollowers(context, row.id)
   const leader = row.coalesced_with === null ? undefined : findJob(context, row.coalesced_with)
   if (!leader || !isAbandoned(context, leader)) return false
   updateJob(context, leader, { cancel_outcome: 'requested' })

@@ -2,17 +2,18 @@ import { describe, expect, test } from 'vitest'
 import { type JobId, QueueName } from '../contract/ids.ts'
 import { QueueSettings } from '../contract/queues.ts'
 import { cancel, cancelAnswered } from './cancel.ts'
-import { pointerTo, shareOf } from './coalesce.ts'
+import { shareOf } from './coalesce.ts'
 import { commit } from './context.ts'
 import { complete, fail } from './finish.ts'
 import { completion, HOLDER, request, submission, testLedger } from './fixture.ts'
 import { findJob, type JobRow } from './jobs.ts'
 import { accept, endSession, handBack, holds, offer } from './leases.ts'
-import { FOLLOWERS_PER_TURN, MAX_FOLLOWERS } from './limits.ts'
+import { CROWD_PER_TURN, MAX_FOLLOWERS } from './limits.ts'
 import { publicationOutcome } from './publication.ts'
 import { putQueue } from './queues.ts'
 import { findResult, showJob } from './read.ts'
 import { remove } from './remove.ts'
+import { pointerTo } from './sharers.ts'
 import { type Submission, submit } from './submit.ts'
 import { fireTimers } from './timers.ts'
 
@@ -67,7 +68,7 @@ describe('identical jobs', () => {
 
   test('a thousand of them run once, also when one transaction cannot end them all', () => {
     const bench = testLedger()
-    const ids = Array.from({ length: FOLLOWERS_PER_TURN + 5 }, () => take(bench))
+    const ids = Array.from({ length: CROWD_PER_TURN + 5 }, () => take(bench))
     finish(bench, run(bench))
     bench.pass(1)
     fireTimers(bench.context)
@@ -88,7 +89,7 @@ describe('identical jobs', () => {
   test('are not those of other arguments, of `fresh`, of a later eta, or of one that is being cancelled', () => {
     const bench = testLedger()
     const leader = take(bench)
-    const alone = (change: Partial<Submission>): unknown => shareOf(bench.context, { sameness: 'same', ...change })
+    const alone = (change: Partial<Submission>): unknown => shareOf(bench.context, submission({ sameness: 'same', ...change }))
     expect(alone({})).toMatchObject({ state: 'joined' })
     expect(alone({ sameness: 'other' })).not.toHaveProperty('state')
     expect(alone({ sameness: null })).toEqual({})
@@ -128,9 +129,12 @@ describe('identical jobs', () => {
     const held = take(bench, { queue: paused })
     const leader = take(bench)
     expect(states(bench, held, leader)).toEqual(['waiting', 'waiting'])
-    expect(row(bench, take(bench)).coalesced_with).toBe(leader)
+    const third = take(bench)
+    expect(row(bench, third)).toMatchObject({ state: 'joined', coalesced_with: held })
     finish(bench, run(bench))
-    expect(row(bench, take(bench, { queue: paused })).coalesced_with).toBe(held)
+    expect(states(bench, held, leader, third)).toEqual(['succeeded', 'succeeded', 'succeeded'])
+    expect([held, leader, third].map((id) => row(bench, id).coalesced_with)).toEqual([leader, null, leader])
+    expect(row(bench, take(bench, { queue: paused })).state).toBe('waiting')
   })
 
   test('go on with the tries that they have left, when the one that ran for them was lost once too often', () => {

@@ -153,6 +153,7 @@ describe('running a dead job again', () => {
       max_tries: 4,
       retention_seconds: 9,
       max_runtime_seconds: 5,
+      fresh: true,
     })
     const scheduled = take(bench, { eta, ttl_seconds: 7 })
     expect(findDead(bench.context, id)).toEqual({

@@ -4,6 +4,7 @@ import type { Job, SubmitBody } from '../contract/jobs.ts'
 import type { Fault } from '../contract/problems.ts'
 import type { Argument } from '../contract/tasks.ts'
 import type { SqlValue } from '../storage/store.ts'
+import { shareOf } from './coalesce.ts'
 import type { LedgerContext } from './context.ts'
 import { explain } from './explain.ts'
 import { insertJob } from './insert.ts'
@@ -73,7 +74,7 @@ export const bodyOf = (row: JobRow): SubmitBody => {
     ...(row.max_tries === null ? {} : { retries: row.max_tries - 1 }),
     ...(row.retention_seconds === null ? {} : { retention: row.retention_seconds }),
     ...(ttl === null ? {} : { ttl }),
-    ...(row.sameness === null ? { fresh: true } : {}),
+    ...(row.fresh === 1 ? { fresh: true } : {}),
   }
 }
 
@@ -101,7 +102,8 @@ export const retry = (context: LedgerContext, id: string, wanted: Submission, li
   if (refused) return { found: 'yes', as: null, ...refused }
   const taken = row.alias === null ? undefined : jobOfAlias(context, row.alias)
   const alias = taken === undefined || taken.finished_at !== null ? row.alias : null
-  const again = insertJob(context, { ...wanted, alias: alias as Submission['alias'], eta: null }, { retried_from: row.id })
+  const now = { ...wanted, alias: alias as Submission['alias'], eta: null, reuse_seconds: null }
+  const again = insertJob(context, now, { ...shareOf(context, now), retried_from: row.id })
   updateJob(context, row, { retried_as: again.id })
   return { found: 'yes', ok: true, job: showJob(again) }
 }

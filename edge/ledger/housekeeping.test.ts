@@ -19,6 +19,7 @@ import {
   HOUSEKEEPING_SECONDS,
   KEPT_FINISHED_JOBS,
   MAX_FINISHED_JOBS,
+  MAX_REUSABLE,
   MOVE_AFTER_SECONDS,
   PAGE_JOBS,
 } from './limits.ts'
@@ -350,8 +351,52 @@ it('a result that has moved expires when its time is over, with the jobs that po
   fireTimers(one.context)
   expect(one.take()).toContainEqual({ kind: 'recall', writer })
   await one.desk.expire(writer)
+  // Those that share it, and have moved too, are brought back after it.
+  expect(one.take()).toContainEqual({ kind: 'recall', writer })
+  await one.desk.expire(writer)
   for (const id of [writer, pointer]) expect(await one.desk.job(id, 0)).toMatchObject({ found: 'yes', job: { publication: 'expired' } })
   expect(one.context.store.all('SELECT job, kind FROM outbox')).toEqual([{ job: writer, kind: 'withdraw' }])
+})
+
+it('the newest result that still exists answers `reuse`, also when its job has moved', async () => {
+  const one = bench()
+  const same = { sameness: 'same' }
+  const ask = (change: Partial<Submission> = {}) => {
+    const taken = commit(one.context, (context) => submit(context, submission({ ...same, reuse_seconds: 3_600_000, ...change }), 0))
+    if (!taken.ok) throw new Error(taken.detail)
+    return taken.job
+  }
+  const oldest = one.end(same)
+  one.pass(60_000)
+  const [newest, fresh] = [one.end(same), one.end({ sameness: 'other', fresh: true })]
+  one.old()
+  await one.tidy()
+  expect(one.here()).toEqual([])
+  const [took, other] = [ask(), ask({ sameness: 'other' })]
+  expect(took).toMatchObject({ state: 'succeeded', publication: 'published', reused_from: newest, rows: 1, engine: 'duckdb' })
+  expect(other).toMatchObject({ state: 'succeeded', reused_from: fresh })
+  expect(await one.desk.result(took.id)).toMatchObject({ found: 'yes', manifest: expect.any(String) })
+  // One that is deleted answers nobody any more, and stays for those that it has answered.
+  await one.desk.remove(newest)
+  expect(ask().reused_from).toBe(oldest)
+  expect(await one.desk.result(took.id)).toMatchObject({ found: 'yes', manifest: expect.any(String) })
+  await one.desk.remove(took.id)
+  expect(one.context.store.all('SELECT job, kind FROM outbox')).toEqual([{ job: newest, kind: 'withdraw' }])
+  expect(ask({ reuse_seconds: 1 }).reused_from).toBeNull()
+})
+
+it('of results that have moved a bounded number is known to `reuse`', async () => {
+  const one = bench()
+  const known = (): unknown[] => one.context.store.all<{ job: string }>('SELECT job FROM reusable ORDER BY n').map(({ job }) => job)
+  const [first, second] = [one.end({ sameness: 'a' }), one.end({ sameness: 'b' })]
+  one.old()
+  await one.tidy()
+  expect(known()).toEqual([first, second])
+  one.context.store.run('UPDATE reusable SET n = ? WHERE job = ?', MAX_REUSABLE, second)
+  const third = one.end({ sameness: 'c' })
+  one.old()
+  await one.tidy()
+  expect(known()).toEqual([second, third])
 })
 
 it('the key of a job that has moved still answers with that job', async () => {

@@ -17,6 +17,7 @@ import {
 import { mark, raiseEventsFloor, setMark } from './numbers.ts'
 import type { MovedJob, PageRow, StoredEvent, StoredSlice } from './pages.ts'
 import type { ResultRow } from './read.ts'
+import { forgetReusable, noteReusable } from './reusable.ts'
 import { type InnerState, isEnded } from './states.ts'
 
 const DAY_MS = 24 * 3600 * 1000
@@ -206,6 +207,7 @@ export const cut = (context: LedgerContext, moved: readonly MovedJob[], replaces
         row.finished_at,
         row.retention_seconds,
       )
+  for (const { row } of moved) noteReusable(context, row)
   raiseEventsFloor(store, Math.max(0, ...moved.flatMap(({ events }) => events.map(({ n }) => n ?? 0))))
   if (replaces) {
     store.run('DELETE FROM pages WHERE last = ?', replaces.last)
@@ -243,14 +245,20 @@ export const recall = (context: LedgerContext, { row, events, result, slices }: 
   if (first(context.store, 'SELECT 1 AS there FROM jobs WHERE id = ?', row.id) !== undefined) return
   insert(context, 'jobs', row)
   context.store.run('DELETE FROM away WHERE writer = ? AND job = ?', writerOf(row), row.id)
+  forgetReusable(context, row)
   for (const event of events) insert(context, 'events', event)
   if (result) insert(context, 'results', result)
   for (const slice of slices) insert(context, 'slices', slice)
 }
 
-/** Jobs in object storage that point to what this one wrote. */
-export const awayFrom = ({ store }: LedgerContext, writer: string): string[] =>
-  store.all<{ job: string }>('SELECT job FROM away WHERE writer = ?', writer).map(({ job }) => job)
+/** Jobs in object storage that point to what this one wrote: the first of them, in the order of their ids. */
+export const awayFrom = ({ store }: LedgerContext, writer: string, most: number): string[] =>
+  store.all<{ job: string }>('SELECT job FROM away WHERE writer = ? ORDER BY job LIMIT ?', writer, most).map(({ job }) => job)
+
+/** One of which no page knows. */
+export const forgetAway = ({ store }: LedgerContext, writer: string, job: string): void => {
+  store.run('DELETE FROM away WHERE writer = ? AND job = ?', writer, job)
+}
 
 /**
  * Forgets old events of ended jobs, all but each job's last one; looks at a bounded number of rows. Answers when the next

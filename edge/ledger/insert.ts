@@ -47,6 +47,8 @@ const PLAIN = {
   grp: null,
   step: null,
   schedule: null,
+  fresh: 0,
+  reuse_seconds: null,
 } as const satisfies Partial<JobRow>
 
 const inserts = new Map<string, string>()
@@ -80,6 +82,9 @@ export const insertJob = (context: LedgerContext, wanted: Submission, change: Pa
   if (wanted.submitted_hash != null) asked.submitted_hash = wanted.submitted_hash
   if (wanted.signature != null) asked.signature = wanted.signature
   if (wanted.schedule != null) asked.schedule = wanted.schedule
+  if (wanted.sameness != null) asked.sameness = wanted.sameness
+  if (wanted.fresh) asked.fresh = 1
+  if (wanted.reuse_seconds != null) asked.reuse_seconds = wanted.reuse_seconds
   if (wanted.ttl_seconds != null) asked.expires_at = (later ? eta : now) + wanted.ttl_seconds * 1000
   const written = {
     id: context.newJobId(),

@@ -3,16 +3,19 @@ import { jobOf } from '../contract/ids.ts'
 import type { Job } from '../contract/jobs.ts'
 import { ARGS_ARCHIVED, argsOf } from './archive.ts'
 import { type CancelAnswer, cancel } from './cancel.ts'
-import { pointerTo, writerOf } from './coalesce.ts'
+import { writerOf } from './coalesce.ts'
 import type { LedgerContext } from './context.ts'
 import { awaitedBy } from './groups/awaits.ts'
-import { awayFrom, recall } from './housekeeping.ts'
+import { awayFrom, forgetAway, recall } from './housekeeping.ts'
 import { findJob, type JobRow, updateJob } from './jobs.ts'
+import { RECALLED_AT_ONCE } from './limits.ts'
 import type { ListQuery } from './listing.ts'
 import type { MovedJobs } from './moved.ts'
+import type { MovedJob } from './pages.ts'
 import { findResult, type Liveness, lookUp, type ResultRow, showJob } from './read.ts'
 import { isUnwanted, remove } from './remove.ts'
 import { expireResult } from './retention.ts'
+import { pointerTo, tellReturned } from './sharers.ts'
 import { sliceQuery } from './slices.ts'
 
 export type Missing = { found: 'no' | 'gone' }
@@ -78,13 +81,28 @@ export class JobDesk {
     return { ...showJob(row, live.get(row.id)), ...(parents.length > 0 ? { waiting_for: parents } : {}) }
   }
 
-  /** Lets a result expire that has moved, or to which jobs point that have. Never throws: the timer asks again. */
+  /**
+   * Lets a result expire that has moved; and brings some of the jobs back that have, and are to hear that it has expired. Never
+   * throws: the timer asks again.
+   */
   async expire(writer: string): Promise<void> {
-    const { context, commit } = this.#deps
+    const { context, commit, moved } = this.#deps
     try {
       await this.recall(writer)
-      for (const job of awayFrom(context, writer)) await this.recall(job)
-      commit((inner) => expireResult(inner, writer))
+      if (findJob(context, writer)?.publication !== 'expired') {
+        commit((inner) => expireResult(inner, writer))
+        return
+      }
+      const jobs = awayFrom(context, writer, RECALLED_AT_ONCE)
+      const found = new Map<string, MovedJob | null>()
+      for (const job of jobs) found.set(job, await moved.find(job))
+      commit((inner) => {
+        for (const [id, job] of found) {
+          if (job) recall(inner, job)
+          else forgetAway(inner, writer, id)
+        }
+        tellReturned(inner, writer, jobs)
+      })
     } catch (reason) {
       console.warn(`the result of ${writer} did not expire; it is tried again: ${String(reason)}`)
     }
@@ -150,9 +168,11 @@ export class JobDesk {
 
   async #resultOf(row: JobRow): Promise<{ found: 'yes' } & ResultAnswer> {
     const kept = row.state === 'succeeded' ? await this.#result(writerOf(row)) : undefined
+    // Many may share a result: its end is true for all of them before all have been told.
+    const isOver = row.state === 'succeeded' && findJob(this.#deps.context, writerOf(row))?.publication === 'expired'
     return {
       found: 'yes',
-      job: showJob(row),
+      job: showJob(isOver ? { ...row, publication: 'expired' } : row),
       manifest: kept?.manifest ?? null,
       rows: kept?.inline_rows ?? null,
       parquet: kept?.inline_parquet ?? null,

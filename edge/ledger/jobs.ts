@@ -62,6 +62,10 @@ export interface JobRow {
   grp: string | null
   step: string | null
   schedule: string | null
+  /** 1: its submitter wanted a run of its own. */
+  fresh: number
+  /** A finished result that was not older would have answered. */
+  reuse_seconds: number | null
 }
 
 export const findJob = (context: LedgerContext, id: string): JobRow | undefined => {
@@ -194,6 +198,7 @@ export const moves = (context: LedgerContext, row: JobRow, steps: Step[]): 'move
     forgetTimers(context, row, state)
     updateJob(context, row, change)
     if (isEnded(state)) context.memory.ended.add(row.id)
+    else if (state === 'waiting') context.memory.waiting.add(row.id)
     stands(context, row.queue, before, state)
     if (isHeld(before) !== isHeld(state)) heldChanged(context, row, isHeld(state))
   }

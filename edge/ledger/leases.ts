@@ -3,7 +3,7 @@ import type { Failure, Lease } from '../contract/node.ts'
 import { first } from '../storage/store.ts'
 import { clearTimer, setTimer } from '../storage/timers.ts'
 import { bind, type NodeTask } from './binding.ts'
-import { isAbandoned, noteCancelled } from './coalesce.ts'
+import { isAbandoned, mayBegin, noteCancelled, takeLead } from './coalesce.ts'
 import { type LedgerContext, moveOneTimer, setOneTimer } from './context.ts'
 import { adopt, findJob, findJobs, isHolder, type JobRow, move, moves, type Step } from './jobs.ts'
 import { openings, ruleOf } from './lane-rules.ts'
@@ -96,6 +96,7 @@ export const offer = (context: LedgerContext, request: OfferRequest): OfferAnswe
       task_hash: definitionOf(request, row.task)?.hash ?? null,
     }
     if (move(context, row, 'offer', change) !== 'moved') continue
+    takeLead(context, row)
     offers.push({
       job: row.id as JobId,
       attempt: row.attempt,
@@ -288,8 +289,9 @@ export const lose = (context: LedgerContext, row: JobRow, failure: Failure): voi
 /** A back-off is over, or the job's `eta` has come. */
 export const becomeDue = (context: LedgerContext, id: string): void => {
   const row = findJob(context, id)
-  if (row && move(context, row, 'due', { due_at: null }) === 'moved') laneReady(context, row.pool, row.queue)
-  else clearTimer(context.store, 'due', id)
+  if (row?.state !== 'scheduled') clearTimer(context.store, 'due', id)
+  // What has begun once goes on for those that share it.
+  else mayBegin(context, row, 'due', row.tries > 0 ? { ...row, sameness: null } : row, { due_at: null })
 }
 
 /** Offers that nobody took in time go back to their lanes. */
@@ -326,6 +328,20 @@ export const endSession = (context: LedgerContext, session: string, reason: stri
   clearTimer(context.store, 'session', session)
 }
 
+/** Words of one returning session that are known again: copies come soon. */
+const KNOWN_TURNS = 20
+
+/** Whether this word of a returning session comes for the first time. */
+const hears = (context: LedgerContext, holder: Holder, turn: string): boolean => {
+  touchSession(context, holder)
+  const { store } = context
+  const said = first<{ turns: string | null }>(store, 'SELECT turns FROM sessions WHERE session = ?', holder.session)?.turns
+  const turns = said == null ? [] : (JSON.parse(said) as string[])
+  if (turns.includes(turn)) return false
+  store.run('UPDATE sessions SET turns = ? WHERE session = ?', JSON.stringify([...turns, turn].slice(-KNOWN_TURNS)), holder.session)
+  return true
+}
+
 /**
  * The same session is back on a new socket and says what it holds. Answers the leases that are no longer its own; what
  * the ledger thought it held and it does not know of (an answer was lost) goes back without burning a try.
@@ -337,7 +353,7 @@ export const resumeSession = (
   turn: string | null = null,
 ): Lease[] => {
   // I8: a second copy of this word says nothing of what the node has taken since the first, and may run.
-  const isCopy = turn !== null && !context.memory.hears(holder.session, turn)
+  const isCopy = turn !== null && !hears(context, holder, turn)
   const fenced: Lease[] = []
   const claimed = new Set<string>()
   for (const lease of holding) {
@@ -372,8 +388,9 @@ export const resumeSession = (
 export const renewSession = (context: LedgerContext, holder: Holder): boolean => {
   if (heldBy(context, holder.session).length === 0) {
     context.memory.sessions.delete(holder.session)
-    context.store.run('DELETE FROM sessions WHERE session = ?', holder.session)
-    clearTimer(context.store, 'session', holder.session)
+    // One that has come back goes by its timer: a copy of its word may still be under way.
+    if (context.store.run('DELETE FROM sessions WHERE session = ? AND turns IS NULL', holder.session) > 0)
+      clearTimer(context.store, 'session', holder.session)
     return false
   }
   context.memory.sessions.set(holder.session, context.now())

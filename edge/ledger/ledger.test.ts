@@ -6,7 +6,7 @@ import { complete, fail } from './finish.ts'
 import { completion, HOLDER, nodeTask, OTHER, request, submission, testLedger } from './fixture.ts'
 import { jobIds, ledgerTag, timeOfJob } from './ids.ts'
 import { findJob, type JobRow } from './jobs.ts'
-import { accept, endSession, handBack, offer, resumeSession, start } from './leases.ts'
+import { accept, endSession, handBack, offer, renewSession, resumeSession, start } from './leases.ts'
 import { DEFAULT_RETRIES } from './limits.ts'
 import { listJobs } from './listing.ts'
 import { handedOver, handover, publicationOutcome } from './publication.ts'
@@ -271,8 +271,11 @@ describe('a session that comes back', () => {
     const bench = testLedger()
     const word = (): unknown => commit(bench.context, (context) => resumeSession(context, HOLDER, [], '1-1'))
     word()
+    // Also in another life, and when the session held nothing for a while.
+    expect(commit(bench.context, (context) => renewSession(context, HOLDER))).toBe(false)
     const id = take(bench)
     run(bench)
+    bench.context.memory.forget()
     word()
     expect(row(bench, id).state).toBe('running')
     commit(bench.context, (context) => resumeSession(context, HOLDER, [], '2-2'))
@@ -307,12 +310,15 @@ describe('submitting', () => {
     const alias = 'mine' as Submission['alias']
     const id = take(bench, { alias })
     expect(take(bench, { alias })).toBe(id)
-    expect(commit(bench.context, (context) => submit(context, submission({ alias, args: ['x'] }), 0))).toMatchObject({
-      ok: false,
-      code: 'alias_in_use',
-    })
+    for (const other of [{ args: ['x'] }, { fresh: true }, { reuse_seconds: 60 }])
+      expect(commit(bench.context, (context) => submit(context, submission({ alias, ...other }), 0))).toMatchObject({
+        ok: false,
+        code: 'alias_in_use',
+      })
     commit(bench.context, (context) => cancel(context, row(bench, id), 'enough'))
-    expect(take(bench, { alias, args: ['x'] })).not.toBe(id)
+    const fresh = { alias, args: ['x'], fresh: true }
+    expect(take(bench, fresh)).not.toBe(id)
+    expect(take(bench, fresh)).toBe(take(bench, fresh))
   })
 
   it('announces a lane once, and again only after it was drained', () => {

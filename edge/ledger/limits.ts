@@ -101,8 +101,14 @@ export const PAGES_IN_MEMORY = 4
 export const MAX_FOLLOWERS = 10_000
 /** Jobs that take one finished result by `reuse`, at most: the next one runs. */
 export const MAX_REUSERS = 10_000
-/** Jobs that end with the one they joined in one transaction; the rest follows in the next. */
-export const FOLLOWERS_PER_TURN = 1_000
+/** Jobs that share an execution, or a result, and hear of it in one transaction (about 50 µs each); the rest follows in the next. */
+export const CROWD_PER_TURN = 500
+/** Places, each in a lane of its own or of a higher priority, in which one execution waits at the same time. */
+export const MAX_PLACES = 100
+/** Results of jobs that have moved to object storage and that `reuse` still finds: the newest, of about 150 bytes each. */
+export const MAX_REUSABLE = 500_000
+/** Of jobs that have moved so many come back at once, to be told that their result has expired: a page. */
+export const RECALLED_AT_ONCE = PAGE_JOBS
 /** A job that has waited so long is asked about: its task's nodes may have gone to another pool. */
 export const STRANDED_AFTER_SECONDS = 60
 /** Waiting jobs that are looked at for this in one poke, and tasks asked about: what is left comes with the next. */

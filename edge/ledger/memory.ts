@@ -47,25 +47,12 @@ export class LedgerMemory {
   readonly touched = new Set<string>()
   /** Schedules of which a run has ended in this transaction. */
   readonly schedules = new Set<string>()
-  /** Jobs that others have joined; null: not read yet. */
+  /** Jobs that wait again since this transaction: those that share their execution may have a better place. */
+  readonly waiting = new Set<string>()
+  /** Jobs that others follow; null: not read yet. */
   leaders: Set<string> | null = null
   /** Jobs that this transaction has ended: what follows from it is done before it ends too. */
   readonly ended = new Set<string>()
-
-  /** Words of returning sessions that were heard, the latest last. */
-  readonly #returns = new Map<string, Set<string>>()
-
-  /** Whether this word of a returning session comes for the first time in this life. */
-  hears(session: string, turn: string): boolean {
-    const turns = this.#returns.get(session) ?? new Set()
-    if (turns.has(turn)) return false
-    // Sessions come back now and then, and copies come soon.
-    this.#returns.delete(session)
-    this.#returns.set(session, new Set([...turns, turn].slice(-20)))
-    const [oldest] = this.#returns.keys()
-    if (this.#returns.size > 1_000 && oldest !== undefined) this.#returns.delete(oldest)
-    return true
-  }
 
   keep(row: JobRow): void {
     if (row.args.length <= MAX_ARGS) this.jobs.set(row.id, row)
@@ -93,5 +80,6 @@ export class LedgerMemory {
     this.schedules.clear()
     this.leaders = null
     this.ended.clear()
+    this.waiting.clear()
   }
 }

@@ -1,11 +1,11 @@
 import { first } from '../storage/store.ts'
-import { sharers } from './coalesce.ts'
 import type { LedgerContext } from './context.ts'
 import { addEvent, findJob, isHolder } from './jobs.ts'
 import type { Holder } from './leases.ts'
-import { PACK_SECONDS } from './limits.ts'
+import { CROWD_PER_TURN, PACK_SECONDS } from './limits.ts'
 import { findResult } from './read.ts'
 import { isUnwanted } from './remove.ts'
+import { tellSharers } from './sharers.ts'
 
 export interface PackRecord {
   bytes: number
@@ -54,6 +54,7 @@ export const recordPack = (context: LedgerContext, holder: Holder, job: string, 
   const changed = context.store.run('UPDATE results SET pack_bytes = ?, pack_sha256 = ? WHERE job = ?', pack.bytes, pack.sha256, job)
   if (changed === 0) return false
   const row = findJob(context, job)
-  for (const told of row ? [row, ...sharers(context, job)] : []) addEvent(context, told, 'pack', { pack: { bytes: pack.bytes } })
+  if (row) addEvent(context, row, 'pack', { pack: { bytes: pack.bytes } })
+  tellSharers(context, job, 'pack', CROWD_PER_TURN)
   return true
 }

@@ -39,7 +39,7 @@ export const prepareSubmission = (
   const db = body.db ?? null
   const engine_hint = body.engine_hint ?? task.engine_hint
   const eta = body.eta === undefined ? null : Date.parse(body.eta)
-  const shared = body.fresh !== true && task.coalesce !== false
+  const shared = task.coalesce !== false
   const retries = body.retries ?? task.retries ?? null
   return {
     ok: true,
@@ -63,6 +63,7 @@ export const prepareSubmission = (
       submitted_hash: task.hash,
       signature: signatureOf(task),
       sameness: shared ? samenessOf({ hash: task.hash, args: bound.args, db, hint: engine_hint, rights: person.scopes }) : null,
+      fresh: body.fresh === true,
       reuse_seconds: shared && body.reuse !== undefined ? toSeconds(body.reuse.max_age) : null,
       idempotency,
     },

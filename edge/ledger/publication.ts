@@ -3,11 +3,11 @@ import type { PublicationState } from '../contract/jobs.ts'
 import type { Manifest } from '../contract/manifests.ts'
 import { first } from '../storage/store.ts'
 import { setTimer } from '../storage/timers.ts'
-import { sharers } from './coalesce.ts'
 import { type LedgerContext, moveOneTimer, setOneTimer } from './context.ts'
 import { addEvent, findJob, type JobRow } from './jobs.ts'
-import { OUTBOX_BATCH, OUTBOX_BATCH_BYTES, OUTBOX_STALE_SECONDS, REPEAT_FIRST_MS, REPEAT_LAST_MS } from './limits.ts'
+import { CROWD_PER_TURN, OUTBOX_BATCH, OUTBOX_BATCH_BYTES, OUTBOX_STALE_SECONDS, REPEAT_FIRST_MS, REPEAT_LAST_MS } from './limits.ts'
 import { findResult } from './read.ts'
+import { tellSharers } from './sharers.ts'
 import { PUBLICATION_TABLE } from './states.ts'
 
 /** Puts a result on its way to its table, or a withdrawal; the later one replaces the earlier. */
@@ -87,6 +87,7 @@ export interface Outcome {
 
 /** What the table made of results. Always acknowledged: the table repeats until it is, and a second time changes nothing. */
 export const publicationOutcome = (context: LedgerContext, items: Outcome[]): JobId[] => {
+  let left = CROWD_PER_TURN
   for (const item of items) {
     const row = findJob(context, item.job)
     if (!row) continue
@@ -102,9 +103,7 @@ export const publicationOutcome = (context: LedgerContext, items: Outcome[]): Jo
       ...(item.reason !== null ? { reason: item.reason } : {}),
     }
     addEvent(context, row, 'publication', body, { publication: next })
-    for (const other of sharers(context, row.id))
-      if (PUBLICATION_TABLE[other.publication as PublicationState][item.publication] === next)
-        addEvent(context, other, 'publication', body, { publication: next })
+    left -= tellSharers(context, row.id, 'publication', left)
     if (next !== 'published' && next !== 'rejected') continue
     setTimer(context.store, 'purge', item.job, context.now() + REPEAT_LAST_MS)
     context.emit({ kind: 'purge', job: item.job })

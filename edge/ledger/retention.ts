@@ -1,12 +1,13 @@
 import { JobId } from '../contract/ids.ts'
 import type { PublicationState } from '../contract/jobs.ts'
 import { clearTimer, setTimer, setTimerBy } from '../storage/timers.ts'
-import { keptUntil, sharers, writerOf } from './coalesce.ts'
+import { writerOf } from './coalesce.ts'
 import type { LedgerContext } from './context.ts'
-import { awayFrom, holdsId, pageAt } from './housekeeping.ts'
+import { holdsId, pageAt } from './housekeeping.ts'
 import { addEvent, findJob, type JobRow } from './jobs.ts'
-import { REPEAT_LAST_MS } from './limits.ts'
+import { CROWD_PER_TURN, REPEAT_LAST_MS } from './limits.ts'
 import { enqueuePublication } from './publication.ts'
+import { keptUntil, tellSharers } from './sharers.ts'
 import { PUBLICATION_TABLE } from './states.ts'
 
 /**
@@ -32,20 +33,18 @@ export const expireResult = (context: LedgerContext, id: string): void => {
     return
   }
   // What changes must be here: whoever brings it back asks again.
-  if (until !== null && (awayFrom(context, id).length > 0 || (!findJob(context, id) && holdsId(pageAt(context, id), id)))) {
+  if (until !== null && !findJob(context, id) && holdsId(pageAt(context, id), id)) {
     setTimer(context.store, 'retain', id, context.now() + REPEAT_LAST_MS)
     context.emit({ kind: 'recall', writer: JobId.parse(id) })
     return
   }
   const writer = findJob(context, id)
   if (!writer || until == null) return
-  for (const row of [writer, ...sharers(context, id)]) expirePublication(context, row)
+  const next = PUBLICATION_TABLE[writer.publication as PublicationState].expired
+  if (next === 'ignored') return
+  addEvent(context, writer, 'publication', { publication: next }, { publication: next })
+  tellSharers(context, id, 'publication', CROWD_PER_TURN)
   enqueuePublication(context, writer, 'withdraw')
   setTimer(context.store, 'purge', id, context.now())
   context.emit({ kind: 'purge', job: JobId.parse(id) })
-}
-
-const expirePublication = (context: LedgerContext, row: JobRow): void => {
-  const next = PUBLICATION_TABLE[row.publication as PublicationState].expired
-  if (next !== 'ignored') addEvent(context, row, 'publication', { publication: next }, { publication: next })
 }

@@ -98,7 +98,7 @@ describe('a run of a schedule', () => {
   it('neither joins another one nor takes an old result, unless the schedule says so', () => {
     const sameness = (change: Partial<Wanted>): unknown => {
       const prepared = prepareRun([], catalogued(), { cron: '@daily', tz: 'UTC', missed: 'skip', overlap: 'skip', ...change })
-      return prepared.ok && [prepared.submission.sameness !== null, prepared.submission.reuse_seconds]
+      return prepared.ok && [prepared.submission.fresh !== true, prepared.submission.reuse_seconds]
     }
     expect(sameness({})).toEqual([false, null])
     expect(sameness({ fresh: true })).toEqual([false, null])

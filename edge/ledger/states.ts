@@ -46,9 +46,9 @@ export const JOB_INPUTS = [
   'stop',
   /** A back-off is over. */
   'due',
-  /** Its parents are done; or the job it joined has gone, and this one runs in its place. */
+  /** Its parents are done; the job it joined has gone, and this one runs in its place; or that waits, and this one in a better place. */
   'release',
-  /** Its parents are done, and an identical job waits or runs. */
+  /** It may begin, and an identical job waits or runs; or such a job, in another place, was offered first. */
   'join',
   /** A result that another job wrote becomes this one's too. */
   'share',
@@ -103,6 +103,7 @@ export const JOB_TABLE: Record<InnerState, Record<JobInput, Next>> = {
     ...unheld,
     ...steady,
     offer: to('offered'),
+    join: to('joined'),
     lose: 'ignored',
     lose_last: 'ignored',
     // A job can fail before anybody holds it: its result could never be kept (schema drift, judged when it is offered).
@@ -161,6 +162,8 @@ export const JOB_TABLE: Record<InnerState, Record<JobInput, Next>> = {
     fail: 'fenced',
     cancel: to('cancelled'),
     due: to('waiting'),
+    join: to('joined'),
+    share: to('succeeded'),
     expire: to('failed'),
   },
   leased: {

@@ -41,6 +41,8 @@ export interface Submission {
   signature?: string | null
   /** Equal for jobs that may share one execution; null: never shared. */
   sameness?: string | null
+  /** It wants a run of its own: it joins no other job, and none joins it. */
+  fresh?: boolean
   /** A finished result that is not older may answer. */
   reuse_seconds?: number | null
   /** The schedule that submits it. */
@@ -77,6 +79,8 @@ const isSame = (row: JobRow, wanted: Submission): boolean =>
   row.retention_seconds === (wanted.retention_seconds ?? null) &&
   row.max_tries === (wanted.max_tries ?? null) &&
   row.eta === (wanted.eta ?? null) &&
+  row.fresh === (wanted.fresh ? 1 : 0) &&
+  row.reuse_seconds === (wanted.reuse_seconds ?? null) &&
   ttlOf(row) === (wanted.ttl_seconds ?? null)
 
 /** Seconds that a job may wait, as it was asked for. */

@@ -9,17 +9,26 @@ import { carryDue } from './groups/sync.ts'
 import { repeatLane } from './lanes.ts'
 import { noteLateness } from './lateness.ts'
 import { becomeDue, endSession, lapseOffers } from './leases.ts'
-import { AWAY_SECONDS, HOUSEKEEPING_SECONDS, KEY_SECONDS, REPEAT_LAST_MS, SESSION_SECONDS, TIMERS_PER_ALARM } from './limits.ts'
+import {
+  AWAY_SECONDS,
+  CROWD_PER_TURN,
+  HOUSEKEEPING_SECONDS,
+  KEY_SECONDS,
+  REPEAT_LAST_MS,
+  SESSION_SECONDS,
+  TIMERS_PER_ALARM,
+} from './limits.ts'
 import { overdueFamilies } from './publication.ts'
 import { expireResult } from './retention.ts'
 import { type CurrentTasks, scheduleDue } from './scheduled.ts'
+import { goOnTelling } from './sharers.ts'
 
 /** `lane` an unacknowledged announcement; `offers` the oldest open offer; `due` a back-off or an `eta`; `session` a silent node;
  *  `cancel` a node that owes an answer; `outbox` results not handed over; `keys` old idempotency keys; `purge` objects to delete;
  *  `expire` the end of a job's `ttl`; `schedule` a schedule's next run; `group` a group's deadline; `approval` a decision's;
  *  `carry` values of a first row that are to be read from object storage; `housekeeping` jobs that are to move, old events;
  *  `groups` ended groups to forget; `followers` jobs that are to end with the one they joined; `retain` the end of a
- *  result's time. */
+ *  result's time; `tell` jobs that are to hear what became of the result that they share. */
 export const LEDGER_TIMERS = [
   'lane',
   'offers',
@@ -37,6 +46,7 @@ export const LEDGER_TIMERS = [
   'housekeeping',
   'groups',
   'followers',
+  'tell',
   'retain',
 ] as const
 export type LedgerTimer = (typeof LEDGER_TIMERS)[number]
@@ -48,17 +58,25 @@ const sessionSilent = (context: LedgerContext, session: string, due: number): vo
   else endSession(context, session, `The node was not heard of for ${SESSION_SECONDS} s.`)
 }
 
-const FIRE: Record<LedgerTimer, (context: LedgerContext, ref: string, due: number, current: CurrentTasks) => void> = {
+/** Timers of crowds: of all that are due together no more jobs are dealt with in one transaction than of one. */
+const CROWDS = {
+  followers: (context: LedgerContext, ref: string): number => {
+    clearTimer(context.store, 'followers', ref)
+    return settleFollowers(context, ref)
+  },
+  tell: goOnTelling,
+}
+
+const FIRE: Record<
+  Exclude<LedgerTimer, keyof typeof CROWDS>,
+  (context: LedgerContext, ref: string, due: number, current: CurrentTasks) => void
+> = {
   lane: repeatLane,
   offers: (context) => lapseOffers(context),
   due: becomeDue,
   session: sessionSilent,
   expire: expireJob,
   schedule: (context, ref, _due, current) => scheduleDue(context, ref, current),
-  followers: (context, ref) => {
-    clearTimer(context.store, 'followers', ref)
-    settleFollowers(context, ref)
-  },
   retain: expireResult,
   cancel: cancelOverdue,
   outbox: (context) => {
@@ -89,7 +107,12 @@ type DueTimer = ReturnType<typeof dueTimers<LedgerTimer>>[number]
 
 const fire = (context: LedgerContext, due: readonly DueTimer[], current: CurrentTasks): void =>
   commit(context, (inner) => {
-    for (const { kind, ref, due: at } of due) FIRE[kind](inner, ref, at, current)
+    let crowd = 0
+    for (const { kind, ref, due: at } of due) {
+      if (kind !== 'followers' && kind !== 'tell') FIRE[kind](inner, ref, at, current)
+      // What is left out is due at once again.
+      else if (crowd < CROWD_PER_TURN) crowd += CROWDS[kind](inner, ref)
+    }
     noteLateness(inner, due)
   })
 

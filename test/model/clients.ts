@@ -64,21 +64,30 @@ const foresee = (scene: Scene, ask: Ask, wanted: Submission): string | null => {
   const job = scene.model.all().findLast(({ alias, deleted }) => alias === wanted.alias && !deleted)
   if (!job || job.finished !== null) return null
   const before = scene.asks.get(job.id)
-  const part = (of: Ask, at: number | null | undefined): unknown => [of.twin, of.lane % 2, of.priority, of.retention, of.tries, of.ttl, at]
+  const part = (of: Ask, at: number | null | undefined): unknown => [
+    of.twin,
+    of.lane % 2,
+    of.priority,
+    of.retention,
+    of.tries,
+    of.ttl,
+    of.reuse,
+    at,
+  ]
   return before && JSON.stringify(part(before.ask, before.submission.eta)) === JSON.stringify(part(ask, wanted.eta))
     ? job.id
     : 'alias_in_use'
 }
 
 /** A job that the ledger has just taken. */
-const came = (scene: Scene, id: string, ask: Ask, wanted: Submission, again = false): ModelJob => {
+const came = (scene: Scene, id: string, ask: Ask, wanted: Submission): ModelJob => {
   const { model } = scene
   const now = scene.at
   const eta = wanted.eta ?? null
   const later = eta !== null && eta > now
-  const twin = later || again ? null : (wanted.sameness ?? null)
+  const twin = wanted.sameness ?? null
   const reusable =
-    twin === null || wanted.reuse_seconds == null
+    later || twin === null || wanted.reuse_seconds == null
       ? []
       : model
           .all()
@@ -96,21 +105,17 @@ const came = (scene: Scene, id: string, ask: Ask, wanted: Submission, again = fa
   const source = scene.row(id).reused_from
   if (reusable.length > 0 && !reusable.some((job) => job.id === source && job.finished === newest))
     throw new Error(`${id} should be answered by the newest result there is, and is by ${source}`)
-  const leader =
-    twin === null || reusable.length > 0
-      ? undefined
-      : model.leaderOf(twin, (lane) => lane !== wanted.queue && scene.queues.get(lane)?.paused === true)
   const job: ModelJob = {
     id,
-    state: reusable.length > 0 ? 'succeeded' : leader ? 'joined' : later ? 'scheduled' : 'waiting',
+    state: reusable.length > 0 ? 'succeeded' : later ? 'scheduled' : 'waiting',
     attempt: 0,
     tries: 0,
     session: null,
-    leader: leader?.id ?? null,
+    leader: null,
     source: reusable.length > 0 ? source : null,
     twin,
     cancelling: false,
-    begun: false,
+    begun: null,
     wrote: false,
     lane: wanted.queue,
     priority: wanted.priority ?? 0,
@@ -130,6 +135,7 @@ const came = (scene: Scene, id: string, ask: Ask, wanted: Submission, again = fa
     loose: false,
   }
   scene.asks.set(id, { ask, submission: wanted })
+  if (job.state === 'waiting') model.begin(job, eta ?? 0)
   model.jobs.set(id, job)
   return job
 }
@@ -141,7 +147,7 @@ export const runAgain = (scene: Scene, pick: number): void => {
   )
   const asked = job && scene.asks.get(job.id)
   if (!job || !asked) return
-  const wanted = { ...asked.submission, eta: null, idempotency: null }
+  const wanted = { ...asked.submission, eta: null, reuse_seconds: null, idempotency: null }
   const answer = scene.commit((inner) => retry(inner, job.id, wanted, 0))
   if (answer === null) return
   const may = (job.state === 'failed' || job.state === 'cancelled') && !job.retried
@@ -152,7 +158,7 @@ export const runAgain = (scene: Scene, pick: number): void => {
   const alias = taken === undefined || taken.finished !== null ? wanted.alias : null
   scene.foresee(() => {
     job.retried = true
-    came(scene, answer.job.id, asked.ask, { ...wanted, alias }, true)
+    came(scene, answer.job.id, { ...asked.ask, reuse: null }, { ...wanted, alias })
   })
 }
 

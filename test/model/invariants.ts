@@ -1,6 +1,7 @@
 import type { LedgerContext } from '../../edge/ledger/context.ts'
 import type { JobRow } from '../../edge/ledger/jobs.ts'
 import { standingOf } from '../../edge/ledger/lane-rules.ts'
+import { isTelling } from '../../edge/ledger/sharers.ts'
 import { isEnded, isHeld, SHOWN } from '../../edge/ledger/states.ts'
 import type { Model, ModelJob } from './model.ts'
 
@@ -130,6 +131,16 @@ const timing = (context: LedgerContext, rows: readonly JobRow[], timer: (kind: s
   return wrong
 }
 
+/** A job that others have joined is going to run, or has joined one that is. */
+const leads = (byId: ReadonlyMap<string, JobRow>, leader: JobRow): boolean => {
+  let one: JobRow | undefined = leader
+  for (let steps = byId.size; one && steps > 0; steps--) {
+    if (one.state !== 'joined') return true
+    one = byId.get(one.coalesced_with ?? '')
+  }
+  return false
+}
+
 /** I4: one result, one writer; nobody's result is taken away; nobody's is kept. */
 const sharing = (
   context: LedgerContext,
@@ -148,15 +159,17 @@ const sharing = (
       if (!leader) wrong.push(`${row.id} has joined nobody`)
       else if (isEnded(leader.state) && !timer('followers', leader.id))
         wrong.push(`${row.id} has joined ${leader.id}, which is ${leader.state}`)
-      else if (leader.state === 'joined' || leader.coalesced_with !== null)
-        wrong.push(`${row.id} has joined ${leader.id}, which has joined another`)
+      else if (!leads(byId, leader)) wrong.push(`${row.id} has joined ${leader.id}, which runs for nobody`)
     }
+    if (row.state === 'waiting' && row.coalesced_with !== null && byId.get(row.coalesced_with)?.state !== 'waiting')
+      wrong.push(`${row.id} waits for what ${row.coalesced_with} does already`)
     const writer = byId.get(row.reused_from ?? row.coalesced_with ?? row.id)
     if (row.state !== 'succeeded' || row.deleted_at !== null || !writer) continue
     wanted.add(writer.id)
     if (row.publication !== 'expired' && row.publication !== 'withdrawn' && !results.has(writer.id))
       wrong.push(`the result of ${row.id} is gone`)
-    if (row.publication !== writer.publication) wrong.push(`I4: ${row.id} is ${row.publication}, its writer ${writer.publication}`)
+    if (row.publication !== writer.publication && !isTelling(context, writer.id))
+      wrong.push(`I4: ${row.id} is ${row.publication}, its writer ${writer.publication}`)
   }
   for (const row of rows) {
     const writes = row.state === 'succeeded' ? row.coalesced_with === null && row.reused_from === null : results.has(row.id)

@@ -14,8 +14,8 @@ export interface ModelJob {
   source: string | null
   twin: string | null
   cancelling: boolean
-  /** Its query was begun once. */
-  begun: boolean
+  /** When its query was first begun. */
+  begun: number | null
   /** A result that it wrote is there. */
   wrote: boolean
   lane: string
@@ -77,7 +77,7 @@ export class Model {
       source: row.reused_from,
       twin: row.sameness,
       cancelling: row.cancel_at !== null,
-      begun: row.started_at !== null,
+      begun: row.started_at,
       wrote: false,
       lane: row.queue,
       priority: row.priority,
@@ -109,16 +109,33 @@ export class Model {
 
   // ---- coming ------------------------------------------------------------------------------------------------------
 
-  /** Jobs that one like this may join: the oldest of them. Nobody joins one that waits in a queue of others that is paused. */
-  leaderOf(twin: string, isPaused: (lane: string) => boolean): ModelJob | undefined {
-    return this.all().find(
+  /** The job that one like this may follow: the newest. */
+  leaderOf(twin: string, since: number): ModelJob | undefined {
+    return this.all().findLast(
       (job) =>
         job.twin === twin &&
         job.leader === null &&
         !job.cancelling &&
-        !(['waiting', 'scheduled'].includes(job.state) && isPaused(job.lane)) &&
+        (job.begun === null || job.begun >= since) &&
         (['waiting', 'offered', 'leased', 'running'].includes(job.state) || (job.state === 'scheduled' && job.tries > 0)),
     )
+  }
+
+  /** Those that wait for what this job does, in better places than its own. */
+  standing(id: string): ModelJob[] {
+    return this.all().filter((job) => job.leader === id && job.state === 'waiting')
+  }
+
+  private isBetter(job: ModelJob, leader: ModelJob): boolean {
+    return ![leader, ...this.standing(leader.id)].some(({ lane, priority }) => lane === job.lane && priority >= job.priority)
+  }
+
+  /** It may begin: it waits, or follows another. */
+  begin(job: ModelJob, since: number): void {
+    const leader = job.twin === null ? undefined : this.leaderOf(job.twin, since)
+    job.state = leader && !(leader.state === 'waiting' && this.isBetter(job, leader)) ? 'joined' : 'waiting'
+    job.leader = leader?.id ?? null
+    job.due = null
   }
 
   // ---- leases ------------------------------------------------------------------------------------------------------
@@ -143,6 +160,14 @@ export class Model {
     job.attempt += 1
     job.session = session
     job.offerBy = by
+    // All that share its execution wait for it now.
+    const others = this.standing(job.leader ?? job.id)
+    if (job.leader !== null && this.get(job.leader).state === 'waiting') others.push(this.get(job.leader))
+    job.leader = null
+    for (const other of others) {
+      other.state = 'joined'
+      other.leader = job.id
+    }
   }
 
   private isHolder(job: ModelJob, attempt: number, session: string): boolean {
@@ -169,11 +194,11 @@ export class Model {
     return 'ok'
   }
 
-  private begins(job: ModelJob, _now: number): void {
+  private begins(job: ModelJob, now: number): void {
     if (job.state !== 'leased') return
     job.state = 'running'
     job.tries += 1
-    job.begun = true
+    job.begun ??= now
   }
 
   complete(job: ModelJob, attempt: number, session: string, now: number): Verdict {
@@ -298,33 +323,52 @@ export class Model {
   }
 
   expire(job: ModelJob, now: number): void {
-    if (job.finished !== null || job.begun || job.cancelling || job.expires === null || job.expires > now) return
+    if (job.finished !== null || job.begun !== null || job.cancelling || job.expires === null || job.expires > now) return
     this.ends(job, 'failed', now)
     job.expired = true
     job.session = null
+    this.settleOne(job, now)
   }
 
-  /** Those that share an execution end with it, or the oldest of them takes it over. */
+  /** Those that share an execution end with it, or one of them takes it over; then whoever has a better place stands in it. */
   settle(now: number): void {
-    for (const leader of this.all()) {
-      if (!isOver(leader.state)) continue
-      // Whoever has more tries than the one whose last was lost goes on with them.
-      if (leader.spent) for (const job of this.followers(leader.id)) if (leader.tries >= job.most) this.ends(job, 'failed', now)
-      const [next, ...others] = this.followers(leader.id)
-      if (!next) continue
-      const end =
-        leader.state === 'succeeded' || leader.wrote
-          ? 'succeeded'
-          : leader.state === 'failed' && !leader.expired && !leader.spent
-            ? 'failed'
-            : null
-      if (end) for (const job of [next, ...others]) this.ends(job, end, now)
-      else {
-        this.waits(next)
-        next.leader = null
-        next.tries = leader.spent ? leader.tries : 0
-        for (const job of others) job.leader = next.id
-      }
+    for (let open = true; open; ) open = this.all().some((leader) => this.settleOne(leader, now))
+    for (const leader of this.all())
+      if (leader.state === 'waiting' && leader.leader === null)
+        for (const job of this.followers(leader.id).toSorted((a, b) => b.priority - a.priority || (a.id < b.id ? -1 : 1)))
+          if (this.isBetter(job, leader)) job.state = 'waiting'
+  }
+
+  private settleOne(leader: ModelJob, now: number): boolean {
+    const all = isOver(leader.state) ? [...this.standing(leader.id), ...this.followers(leader.id)] : []
+    if (all.length === 0) return false
+    const end = (jobs: ModelJob[], state: 'succeeded' | 'failed'): void => {
+      for (const job of jobs) this.ends(job, state, now)
     }
+    if (leader.state === 'succeeded' || leader.wrote) {
+      for (const job of all) job.leader = leader.state === 'succeeded' ? (leader.leader ?? leader.id) : leader.id
+      end(all, 'succeeded')
+    } else if (leader.state === 'failed' && !leader.expired) {
+      // Whoever has more tries than the one whose last was lost goes on with them.
+      const tries = Math.max(leader.tries, leader.leader === null ? 0 : this.get(leader.leader).tries)
+      const more = leader.spent ? all.filter(({ most }) => tries < most) : []
+      const others = all.filter((job) => !more.includes(job))
+      end(others, 'failed')
+      for (const job of others) job.spent = leader.spent
+      this.promote(leader, more, tries)
+    } else this.promote(leader, all, 0)
+    return true
+  }
+
+  private promote(leader: ModelJob, jobs: ModelJob[], tries: number): void {
+    const known = leader.leader === null ? undefined : this.get(leader.leader)
+    const heir = known && !isOver(known.state) ? known : jobs[0]
+    if (!heir) return
+    if (heir !== known) {
+      this.waits(heir)
+      heir.leader = null
+      heir.tries = tries
+    }
+    for (const job of jobs) if (job !== heir) job.leader = heir.id
   }
 }

@@ -20,14 +20,20 @@ export const give = (scene: Scene, op: Extract<Happening, { do: 'offer' }>): voi
   )
   if (answer === null) return
   const suits = (job: ModelJob): boolean => job.signature === 0 || job.signature === op.knows
-  const expected = scene.model.nextOf(queue, op.want, scene.open(queue), suits)
+  const next = scene.model.nextOf(queue, op.want, scene.open(queue), suits)
+  const expected: ModelJob[] = []
   scene.foresee(() => {
-    for (const job of expected) scene.model.offered(job, holder.session, scene.at + OFFER_SECONDS * 1_000)
     // The task was redefined since: it may fail as soon as somebody looks at it.
     if (op.fresh)
       for (const job of scene.model.all())
         if (job.state === 'waiting' && job.lane === queue && !suits(job) && scene.row(job.id).error_code === 'task_changed')
           scene.model.ends(job, 'failed', scene.at)
+    // Of those that share an execution the first takes the others along.
+    for (const job of next) {
+      if (job.state !== 'waiting') continue
+      scene.model.offered(job, holder.session, scene.at + OFFER_SECONDS * 1_000)
+      expected.push(job)
+    }
   })
   const told = answer.offers.map(({ job, attempt }) => `${job} ${attempt}`).join()
   const should = expected.map(({ id, attempt }) => `${id} ${attempt}`).join()

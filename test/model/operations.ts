@@ -104,12 +104,12 @@ const habitsOf = (roll: Dice): Habits => {
   }
 }
 
-/** Nothing but jobs that are alike, which may expire. */
+/** Nothing but jobs that are alike, in two lanes, which may expire. */
 const SHARING: Habits = {
   twin: true,
   reuse: false,
-  lane: false,
-  priority: false,
+  lane: true,
+  priority: true,
   weight: false,
   eta: false,
   ttl: true,

@@ -167,7 +167,7 @@ export class Play {
       for (const { kind, ref, due: at } of due) {
         const job = model.jobs.get(ref)
         if (kind === 'offers') for (const one of model.all()) if (one.state === 'offered' && (one.offerBy ?? 0) <= now) model.waits(one)
-        if (kind === 'due' && job?.state === 'scheduled') model.waits(job)
+        if (kind === 'due' && job?.state === 'scheduled') this.due(job)
         if (kind === 'expire' && job) model.expire(job, now)
         // A silence counts only while the ledger was there to hear of it.
         if (kind === 'session' && now - at <= 30_000) model.end(ref, now)
@@ -175,6 +175,17 @@ export class Play {
       }
     })
     for (const job of model.all()) if (job.state === 'scheduled') this.scene.backsOff(job.id)
+  }
+
+  /** A back-off is over, or an `eta` has come: then it may take a result, which the model takes the ledger's word for. */
+  due(job: ModelJob): void {
+    const { eta, reuse_seconds } = this.scene.asks.get(job.id)?.submission ?? {}
+    const source = this.scene.row(job.id).reused_from
+    if (job.tries > 0) this.scene.model.waits(job)
+    else if (source !== null && reuse_seconds != null) {
+      job.source = source
+      this.scene.model.ends(job, 'succeeded', this.scene.at)
+    } else this.scene.model.begin(job, eta ?? 0)
   }
 
   /** The rest of the sequence: nobody asks for more, nodes and tables do their work, clocks go on. Everything must end. */

@@ -1,5 +1,5 @@
 import { GroupBody } from '../../edge/contract/groups.ts'
-import type { TenantId } from '../../edge/contract/ids.ts'
+import { QueueName, type TenantId } from '../../edge/contract/ids.ts'
 import { planGroup } from '../../edge/ledger/groups/plan.ts'
 import type { GroupSubmission } from '../../edge/ledger/groups/submit.ts'
 import type { Submission } from '../../edge/ledger/submit.ts'
@@ -17,7 +17,10 @@ export const comeTogether = (world: World, clients: Clients, tenant: TenantId, p
   const spread = chance.pick([5, 500, 5_000])
   const one = async (patience: number): Promise<void> => {
     const reuse_seconds = chance.happens(0.2) ? 60 : null
-    const job = await clients.submit(tenant, 0, { ...wanted, reuse_seconds, ttl_seconds: chance.happens(0.15) ? 3 : null })
+    const queue = chance.happens(0.3) ? QueueName.parse(chance.pick(['default', 'fast'])) : wanted.queue
+    const priority = chance.happens(0.3) ? 5 : 0
+    const ttl_seconds = chance.happens(0.15) ? 3 : null
+    const job = await clients.submit(tenant, 0, { ...wanted, queue, priority, reuse_seconds, ttl_seconds })
     if (job === null) return
     world.note(`taken ${job}, a twin`)
     if (chance.happens(0.2) && reuse_seconds === null) void clients.read(tenant, job)
@@ -27,7 +30,7 @@ export const comeTogether = (world: World, clients: Clients, tenant: TenantId, p
   }
   schedule.after(first, () => void one(chance.pick([0.2, 0.8])))
   const patience = chance.pick([0.2, 0.8, 0.9])
-  for (let left = chance.between(1, 4); left > 0; left--) schedule.after(first + chance.between(1, spread), () => void one(patience))
+  for (let left = chance.between(1, 6); left > 0; left--) schedule.after(first + chance.between(1, spread), () => void one(patience))
 }
 
 /** A small group: some steps, what follows from what, an alert, somebody who does not decide in time. */

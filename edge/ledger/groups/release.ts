@@ -2,10 +2,10 @@ import type { JobError } from '../../contract/jobs.ts'
 import type { Argument } from '../../contract/tasks.ts'
 import { setTimer } from '../../storage/timers.ts'
 import { samenessOf } from '../binding.ts'
-import { shareOf } from '../coalesce.ts'
+import { mayBegin } from '../coalesce.ts'
 import type { LedgerContext } from '../context.ts'
 import { findJob, type JobRow, move } from '../jobs.ts'
-import { laneCount, laneReady } from '../lanes.ts'
+import { laneCount } from '../lanes.ts'
 import { MAX_LANES } from '../limits.ts'
 import type { StepRun } from './plan.ts'
 import { carriedBy, type GroupStep, type LoadedGroup, updateStep } from './rows.ts'
@@ -39,22 +39,9 @@ export const release = (context: LedgerContext, group: LoadedGroup, step: GroupS
     return
   }
   const sameness = sharedBy(job, filled.args, run)
-  const change: Partial<JobRow> = references.length > 0 ? { args: JSON.stringify(filled.args) } : {}
+  const change: Partial<JobRow> = { sameness, ...(references.length > 0 ? { args: JSON.stringify(filled.args) } : {}) }
   // It begins to wait now: that is what its time to live is about.
   if (run?.ttl_seconds != null) change.expires_at = context.now() + run.ttl_seconds * 1000
-  const { state, finished_at: _ended, ...shared } = shareOf(context, { ...job, sameness, reuse_seconds: run?.reuse_seconds, eta: null })
-  if (state === 'succeeded') {
-    const { publication, rows } = shared
-    move(
-      context,
-      job,
-      'share',
-      { ...change, ...shared },
-      { ...(publication === 'pending' ? { publication } : {}), ...(rows == null ? {} : { rows }) },
-    )
-    return
-  }
-  if (move(context, job, state === 'joined' ? 'join' : 'release', { ...change, ...shared }) !== 'moved') return
-  if (job.expires_at !== null) setTimer(context.store, 'expire', job.id, job.expires_at)
-  if (state !== 'joined') laneReady(context, job.pool, job.queue)
+  mayBegin(context, job, 'release', { ...job, sameness, reuse_seconds: run?.reuse_seconds, eta: null }, change)
+  if (job.finished_at === null && job.expires_at !== null) setTimer(context.store, 'expire', job.id, job.expires_at)
 }
