@@ -91,15 +91,19 @@ test('thousands of lanes that nobody can serve keep nobody waiting', () => {
   const [node] = pool.context.memory.nodes.values()
   if (!node) throw new Error('no node')
   node.free = 100
-  // Each lane is held against the node's queues some times, and not some times for each slot.
+  // Each lane is held against the node's queues, and against other lanes, some times: not for each slot, nor against all others.
   let looks = 0
-  const queues = node.queues
-  Object.defineProperty(node, 'queues', {
-    get: () => {
-      looks += 1
-      return queues
-    },
-  })
+  const count = <Of extends object, Key extends keyof Of>(of: Of, key: Key): void => {
+    const value = of[key]
+    Object.defineProperty(of, key, {
+      get: () => {
+        looks += 1
+        return value
+      },
+    })
+  }
+  count(node, 'queues')
+  for (const lane of pool.context.memory.ready) count(lane, 'settings')
   match(pool.context)
   expect(pool.given()).toEqual([['acme', 100]])
   expect(looks).toBeGreaterThan(20_000)
