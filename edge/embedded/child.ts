@@ -28,8 +28,8 @@ export interface ChildOptions {
   said?(line: string): void
   /** Told at every death that was not asked for, with the last line it said on stderr; `pauseMs` is infinite when it is not started again. */
   died(why: string, pauseMs: number): void
-  /** Exit codes after which starting again makes no sense. */
-  finalCodes?: number[]
+  /** Whether starting again after this exit code makes no sense. */
+  final?(code: number): boolean
 }
 
 /** Keeps one process running. Its stdin is a pipe that nobody writes: the end of it tells the child that we are gone. */
@@ -58,7 +58,7 @@ export const supervise = (options: ChildOptions): SupervisedChild => {
       settled = true
       if (child === born) child = null
       if (stopping) return
-      const final = code !== null && options.finalCodes?.includes(code) === true
+      const final = code !== null && options.final?.(code) === true
       if (Date.now() - began > STEADY_MS) pause = FIRST_PAUSE_MS
       // What it said before it gave up is for a person to read; else the last line is enough.
       const said = final ? words.trim() : (words.trim().split('\n').at(-1) ?? '')

@@ -241,6 +241,25 @@ describe('npm start', () => {
     expect((await submit(one.origin)).state).toBe('succeeded')
   })
 
+  test("a second process with the embedded node's token is told so and ends, and the embedded node serves on", async () => {
+    state = join(root, 'twice')
+    const one = await start()
+    const second = launch('node', [
+      '--edge',
+      one.origin,
+      '--token-file',
+      join(state, 'node-token'),
+      '--name',
+      'second',
+      '--spool',
+      join(root, 'twice-spool'),
+    ])
+    expect(await second.exit).not.toBe(0)
+    expect(second.lines.at(-1)).toContain('another process connected as "embedded": give each node a token of its own')
+    await one.line(/node embedded ended \(exit code 78: .*another process connected as "embedded".*\): starting it again in/)
+    expect((await submit(one.origin)).state).toBe('succeeded')
+  })
+
   test('after a kill -9 of the launcher the next start ends what was left and goes on', async () => {
     state = join(root, 'orphans')
     const first = await start()

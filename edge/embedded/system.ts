@@ -167,7 +167,8 @@ export const startSystem = async (options: SystemOptions): Promise<System> => {
           toldFaults.add(fault)
           say(fault)
         },
-        finalCodes: [NODE_GIVES_UP],
+        // What served once is started again whatever it says: another process may have taken its place, and end.
+        final: (code) => code === NODE_GIVES_UP && !(name === NODE_NAME && isReady),
         died: (why, pauseMs) => {
           if (pauseMs === Number.POSITIVE_INFINITY && name === NODE_NAME && !isReady) nodeGaveUp(why.replace(/^scarab node: /, ''))
           else if (pauseMs === Number.POSITIVE_INFINITY) say(`node ${name} gave up: ${why}`)

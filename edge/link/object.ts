@@ -149,7 +149,7 @@ export class LinkObject extends DurableObject<Env> {
       this.#found = { session: message.session, socket }
       for (const other of this.ctx.getWebSockets())
         if (other !== socket && (other.deserializeAttachment() as Attachment).session !== null)
-          this.#bye(other, 'replaced', 'the node connected anew', false)
+          this.#bye(other, 'replaced', `another process connected as "${attachment.bounds.name}": give each node a token of its own`, false)
     } else if (row && attachment.session !== row.session) {
       return this.#bye(socket, 'replaced', 'another session of this node is current', false)
     }
