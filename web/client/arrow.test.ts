@@ -1,5 +1,6 @@
+import { Utf8, vectorFromArray } from 'apache-arrow'
 import { describe, expect, it } from 'vitest'
-import { dateText, decimalText, timestampText, timeText } from './arrow.ts'
+import { cellReader, dateText, decimalText, timestampText, timeText } from './arrow.ts'
 
 describe('values from Arrow', () => {
   it('writes every day as its own date', () => {
@@ -19,6 +20,16 @@ describe('values from Arrow', () => {
     expect(timestampText(2n ** 63n - 1n, false)).toBe('Infinity')
     expect(timestampText(-(2n ** 63n - 1n), false)).toBe('-Infinity')
     expect(timeText(86_399_000_001n)).toBe('23:59:59.000001')
+  })
+
+  it('keeps every character of a text, U+FEFF at its beginning too', () => {
+    const texts = ['\ufeffx', '', 'Grüße 🦆', '\ufeff', 'a']
+    for (const some of [texts, ['\ufeff'], ['plain', '']]) {
+      const [data] = vectorFromArray(some, new Utf8()).data
+      if (!data) throw new Error('no batch')
+      const read = cellReader(data)
+      expect(some.map((_, index) => read(index))).toEqual(some)
+    }
   })
 
   it('keeps every digit of a decimal', () => {

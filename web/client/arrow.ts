@@ -66,7 +66,8 @@ const base64 = (bytes: Uint8Array): string => {
   return btoa(text)
 }
 
-const UTF8 = new TextDecoder()
+// U+FEFF at the beginning of a text is a character like any other, and no mark that goes.
+const UTF8 = new TextDecoder('utf-8', { ignoreBOM: true })
 
 const toBigInt = (value: unknown): bigint => (typeof value === 'bigint' ? value : BigInt(typeof value === 'number' ? value : 0))
 const toNumber = (value: unknown): number => Number(typeof value === 'bigint' || typeof value === 'number' ? value : 0)

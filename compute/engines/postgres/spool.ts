@@ -42,7 +42,8 @@ const COMMA = 0x2c
 const QUOTE = 0x22
 const NEWLINE = 0x0a
 const encoder = new TextEncoder()
-const decoder = new TextDecoder()
+// U+FEFF at the beginning of a text is a character like any other, and no mark that goes.
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
 
 /** A value that its column has no room for. */
 export interface Misfit {

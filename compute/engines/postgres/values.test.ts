@@ -1,6 +1,12 @@
 import { describe, expect, test } from 'bun:test'
 import { firstWord, readReport } from './statement.ts'
 import { decodeText, readArray } from './values.ts'
+import { textOf } from './wire.ts'
+
+test('a text keeps U+FEFF at its beginning', () => {
+  const bytes = new TextEncoder().encode('\ufeffx')
+  expect([bytes.length, textOf(bytes, 0, bytes.length)]).toEqual([4, '\ufeffx'])
+})
 
 describe('decimals', () => {
   const CASES: [string, string, bigint | null][] = [

@@ -4,7 +4,8 @@
  */
 
 const encoder = new TextEncoder()
-const decoder = new TextDecoder()
+// U+FEFF at the beginning of a text is a character like any other, and no mark that goes.
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
 
 /** First byte of a message from the server (section 54.7). */
 export const FROM_SERVER = {

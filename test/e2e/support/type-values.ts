@@ -84,7 +84,7 @@ export const COLUMNS: readonly TypedColumn[] = [
   cast('text', 'string', 'VARCHAR', ['', LONG_TEXT, null, 'NULL'], ['', LONG_TEXT, null, 'NULL']),
   cast('select', 'string', 'VARCHAR', ['two\nlines', 'tab\t', null, ' '], ['two\nlines', 'tab\t', null, ' ']),
   cast('a"b', 'string', 'VARCHAR', ['\r', ',', null, '"'], ['\r', ',', null, '"']),
-  cast('Übergröße', 'string', 'VARCHAR', ['ẞ', 'e\u0301', null, '\u200b'], ['ẞ', 'e\u0301', null, '\u200b']),
+  cast('Übergröße', 'string', 'VARCHAR', ['ẞ', 'e\u0301', null, '\ufeff\u200b'], ['ẞ', 'e\u0301', null, '\ufeff\u200b']),
   column(
     'bytes',
     'binary',
