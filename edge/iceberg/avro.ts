@@ -146,7 +146,22 @@ export class AvroReader {
     return part
   }
 
+  /** Most integers have at most four bytes and need no `bigint`. Null, and nothing is read, where one has more. */
+  #small(): number | null {
+    const start = this.#offset
+    let bits = 0
+    for (let shift = 0; shift < 28; shift += 7) {
+      const byte = this.byte()
+      bits |= (byte & 0x7f) << shift
+      if (byte < 0x80) return (bits >>> 1) ^ -(bits & 1)
+    }
+    this.#offset = start
+    return null
+  }
+
   long(): bigint {
+    const small = this.#small()
+    if (small !== null) return BigInt(small)
     let result = 0n
     for (let shift = 0n; shift < 70n; shift += 7n) {
       const byte = this.byte()
@@ -158,7 +173,7 @@ export class AvroReader {
 
   /** An `int`, a count or a length: something that a `number` holds exactly. */
   int(): number {
-    const value = Number(this.long())
+    const value = this.#small() ?? Number(this.long())
     if (!Number.isSafeInteger(value)) throw new AvroFault(`${value} is not an int`)
     return value
   }

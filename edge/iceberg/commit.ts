@@ -7,7 +7,7 @@ import { type PartitionSpec, specBy } from './specs.ts'
 export const MAX_SNAPSHOTS = 100
 /** A list longer than this is merged: DuckDB reads every manifest for every query. */
 export const MAX_MANIFESTS = 60
-/** Entries of one merged manifest: about a quarter of a megabyte, decoded in tens of milliseconds. */
+/** Entries of one merged manifest, and of those that are read for it at once: about 20 MB in memory, of an isolate's 128. */
 export const MAX_MERGED_ENTRIES = 1_000
 /** How many older metadata files stay named (and stored). */
 export const MAX_METADATA_LOG = 20
@@ -69,8 +69,8 @@ export interface CommitPlan {
   specs: PartitionSpec[]
   /** One new manifest a spec. */
   adds: { uri: string; specId: number; files: DataFile[] }[]
-  /** Files whose address begins so are marked as deleted, in rewritten manifests named `rewriteUri(n)`. */
-  removes: string[]
+  /** Jobs whose files, all below `prefix`, are marked as deleted in rewritten manifests. */
+  removes: Pick<Removed, 'job' | 'prefix'>[]
   /** Join small manifests into larger ones. */
   merge: boolean
   /** Rewritten manifests get `${rewriteStem}${n}.avro`. */
@@ -129,7 +129,7 @@ const metadataVersion = (location: string): number => Number(/\/(\d{5,})-[^/]*$/
 interface Step {
   operation: Operation
   adds: CommitPlan['adds']
-  removes: string[]
+  removes: CommitPlan['removes']
   merge: boolean
   summary: (parent: Snapshot | null) => Record<string, string>
 }
@@ -247,7 +247,7 @@ export const planDelete = (context: CommitContext, jobs: readonly Removed[]): Co
   return plan(context, tableOf(context), {
     operation: 'delete',
     adds: [],
-    removes: jobs.map((job) => job.prefix),
+    removes: jobs.map(({ job, prefix }) => ({ job, prefix })),
     merge: false,
     summary: (parent) =>
       summaryOf('delete', parent, { files: 0, rows: 0, bytes: 0, partitions: 0 }, removed, {

@@ -131,7 +131,8 @@ export const listedManifests = (file: AvroFile): ListedManifest[] =>
     }
   })
 
-const compareBytes = (a: Uint8Array, b: Uint8Array): number => {
+/** The order of bounds of texts and binaries. */
+export const compareBytes = (a: Uint8Array, b: Uint8Array): number => {
   for (let i = 0; i < Math.min(a.length, b.length); i++) {
     const difference = (a[i] ?? 0) - (b[i] ?? 0)
     if (difference !== 0) return difference

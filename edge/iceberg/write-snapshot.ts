@@ -2,9 +2,9 @@ import { type AvroCodec, readAvroFile, writeAvroFile } from './avro-file.ts'
 import { type CommitPlan, MAX_MERGED_ENTRIES } from './commit.ts'
 import { keyOf } from './location.ts'
 import { ADDED, DELETED, type Entry, EXISTING, manifestEntries, manifestFile } from './manifest.ts'
-import { type ListedManifest, listed, listedManifests, manifestListFile } from './manifest-list.ts'
+import { compareBytes, type ListedManifest, listed, listedManifests, manifestListFile } from './manifest-list.ts'
 import { metadataText } from './metadata.ts'
-import { type PartitionSpec, RUN_DATE } from './specs.ts'
+import { JOB_ID, type PartitionSpec, RUN_DATE } from './specs.ts'
 
 /** Object storage, as far as a commit needs it. Keys, not addresses. A missing object is null. */
 export interface Objects {
@@ -44,13 +44,13 @@ const survives = (entry: Entry): Entry => ({ ...entry, status: EXISTING })
 /**
  * Writes everything that a plan names but the pointer: manifests, manifest list, metadata. Nothing that a reader can see
  * changes by it, so it may fail anywhere and be done again under another attempt number.
- * Answers how many manifests the new list has, and how many of them are small enough to be joined.
+ * Answers how many manifests the new list has, and how many fewer it would have if small ones were joined.
  */
 export const writeSnapshot = async (
   plan: CommitPlan,
   objects: Objects,
   options: WriteOptions = {},
-): Promise<{ manifests: number; small: number }> => {
+): Promise<{ manifests: number; joinable: number }> => {
   const { codec = 'deflate', fault = () => {}, sync = randomSync } = options
   const written = { snapshot: plan.snapshot, sequence: BigInt(plan.sequence) }
   const putManifest = async (uri: string, spec: PartitionSpec, entries: readonly Entry[]): Promise<ListedManifest> => {
@@ -68,7 +68,7 @@ export const writeSnapshot = async (
 
   const before = plan.parentListUri === null ? [] : listedManifests(await readAvroFile(await getObject(objects, keyOf(plan.parentListUri))))
   // A manifest of nothing but deleted files was of interest to the snapshot that wrote it only.
-  let kept = before.filter((manifest) => manifest.files.added + manifest.files.existing > 0)
+  let kept = before.filter((manifest) => liveFiles(manifest) > 0)
 
   const fresh: ListedManifest[] = []
   for (const add of plan.adds)
@@ -82,8 +82,12 @@ export const writeSnapshot = async (
   if (plan.removes.length > 0) {
     const remains: ListedManifest[] = []
     for (const manifest of kept) {
+      if (!mayHold(manifest, specById(plan, manifest.specId), plan.removes)) {
+        remains.push(manifest)
+        continue
+      }
       const entries = (await readManifest(manifest)).filter((entry) => entry.status !== DELETED)
-      const leaves = (entry: Entry): boolean => plan.removes.some((prefix) => entry.file.path.startsWith(prefix))
+      const leaves = (entry: Entry): boolean => plan.removes.some(({ prefix }) => entry.file.path.startsWith(prefix))
       if (!entries.some(leaves)) remains.push(manifest)
       else
         remains.push(
@@ -104,35 +108,69 @@ export const writeSnapshot = async (
   await fault('table.list-put')
   await objects.put(keyOf(plan.metadataUri), utf8.encode(metadataText(plan.metadata)))
   await fault('table.metadata-put')
-  return { manifests: manifests.length, small: manifests.filter(isSmall).length }
+  const small = manifests.filter(isSmall)
+  // Of each spec one stays small, whatever is joined.
+  return { manifests: manifests.length, joinable: small.length - new Set(small.map(({ specId }) => specId)).size }
 }
 
-const isSmall = (manifest: ListedManifest): boolean => manifest.files.added + manifest.files.existing <= MAX_MERGED_ENTRIES / 2
+const isSmall = (manifest: ListedManifest): boolean => liveFiles(manifest) <= MAX_MERGED_ENTRIES / 2
 
-/** Small manifests of one spec become larger ones, in the order of run_date, so that each covers few days. Full ones stay. */
+/** Whether a manifest can hold files of these jobs, by what the list says of it: a table has many, and most are not read for it. */
+const mayHold = (manifest: ListedManifest, spec: PartitionSpec, removes: CommitPlan['removes']): boolean => {
+  const summary = manifest.partitions[spec.fields.findIndex((field) => field['source-id'] === JOB_ID)]
+  if (!summary?.lower || !summary.upper) return true
+  const { lower, upper } = summary
+  return removes.map(({ job }) => utf8.encode(job)).some((job) => compareBytes(lower, job) <= 0 && compareBytes(job, upper) <= 0)
+}
+
+const liveFiles = ({ files }: ListedManifest): number => files.added + files.existing
+
+/** By the first run_date in them, as far as the spec has one; bounds of dates are four bytes, little-endian. */
+const byDate = (date: number) => {
+  const first = (manifest: ListedManifest): number => {
+    const lower = manifest.partitions[date]?.lower
+    return lower?.length === 4 ? new DataView(lower.buffer, lower.byteOffset).getInt32(0, true) : 0
+  }
+  return (a: ListedManifest, b: ListedManifest): number => first(a) - first(b) || Number(a.sequence - b.sequence)
+}
+
+/** Neighbours, so many that what is made of them has at most `MAX_MERGED_ENTRIES`. */
+const groupsOf = (manifests: readonly ListedManifest[]): ListedManifest[][] => {
+  const groups: ListedManifest[][] = []
+  let files = MAX_MERGED_ENTRIES
+  for (const manifest of manifests) {
+    files += liveFiles(manifest)
+    if (files > MAX_MERGED_ENTRIES) {
+      groups.push([])
+      files = liveFiles(manifest)
+    }
+    groups.at(-1)?.push(manifest)
+  }
+  return groups
+}
+
+/**
+ * Small manifests of one spec become larger ones, in the order of run_date, so that each covers few days. Full ones stay.
+ * Only those that become one are in memory together.
+ */
 const merged = async (
   plan: CommitPlan,
   manifests: readonly ListedManifest[],
   read: (manifest: ListedManifest) => Promise<Entry[]>,
   put: (spec: PartitionSpec, entries: readonly Entry[]) => Promise<ListedManifest>,
 ): Promise<ListedManifest[]> => {
-  const out: ListedManifest[] = []
+  const out = manifests.filter((manifest) => !isSmall(manifest))
   for (const specId of new Set(manifests.map((manifest) => manifest.specId))) {
-    const own = manifests.filter((manifest) => manifest.specId === specId)
-    const small = own.filter(isSmall)
-    out.push(...own.filter((manifest) => !small.includes(manifest)))
-    if (small.length < 2) {
-      out.push(...small)
-      continue
-    }
     const spec = specById(plan, specId)
     const date = spec.fields.findIndex((field) => field['source-id'] === RUN_DATE)
-    const entries: Entry[] = []
-    for (const manifest of small) for (const entry of await read(manifest)) if (entry.status !== DELETED) entries.push(survives(entry))
     const day = (entry: Entry): number => Number(entry.file.partition[date] ?? 0)
-    entries.sort((a, b) => day(a) - day(b) || (a.file.path < b.file.path ? -1 : 1))
-    for (let from = 0; from < entries.length; from += MAX_MERGED_ENTRIES)
-      out.push(await put(spec, entries.slice(from, from + MAX_MERGED_ENTRIES)))
+    for (const group of groupsOf(manifests.filter((one) => one.specId === specId && isSmall(one)).sort(byDate(date)))) {
+      const entries: Entry[] = []
+      if (group.length > 1)
+        for (const manifest of group) for (const entry of await read(manifest)) if (entry.status !== DELETED) entries.push(survives(entry))
+      entries.sort((a, b) => day(a) - day(b) || (a.file.path < b.file.path ? -1 : 1))
+      out.push(...(group.length > 1 ? [await put(spec, entries)] : group))
+    }
   }
   return out
 }

@@ -28,7 +28,7 @@ export const RETRY_FIRST_MS = 500
 export const RETRY_CAP_MS = 60_000
 /** Work that was begun and never came back (the process died) is looked at again after this. */
 export const BACKSTOP_MS = 120_000
-/** Joining manifests pays only when there are enough small ones. */
+/** Joining manifests pays only when so many fewer remain. */
 const MERGE_FROM_SMALL = 20
 
 export type TimerKind = 'commit' | 'report' | 'clean' | 'remember'
@@ -202,10 +202,10 @@ export class TableCore {
   }
 
   /** The pointer was moved to this plan's metadata. */
-  committed(plan: CommitPlan, list: { manifests: number; small: number }): void {
+  committed(plan: CommitPlan, list: { manifests: number; joinable: number }): void {
     this.#end('commit')
     this.#base = { location: plan.metadataUri, metadata: plan.metadata }
-    this.#mergeWanted = list.manifests > MAX_MANIFESTS && list.small >= MERGE_FROM_SMALL
+    this.#mergeWanted = list.manifests > MAX_MANIFESTS && list.joinable >= MERGE_FROM_SMALL
     this.#settle(this.#base)
     this.#wake('commit', 0)
   }

@@ -2,12 +2,16 @@ import { expect, test } from 'vitest'
 import type { ResultSchema } from '../contract/columns.ts'
 import type { JobId } from '../contract/ids.ts'
 import { dataKey } from '../contract/keys.ts'
+import { readAvroFile } from '../iceberg/avro-file.ts'
+import { keyOf } from '../iceberg/location.ts'
+import { listedManifests } from '../iceberg/manifest-list.ts'
 import { parseMetadata } from '../iceberg/metadata.ts'
 import { nodeStore } from '../storage/node-store.ts'
 import type { Store } from '../storage/store.ts'
 import { RETRY_CAP_MS, TableCore } from './core.ts'
-import { fakeOutside } from './fake-outside.ts'
+import { type FakeOutside, fakeOutside } from './fake-outside.ts'
 import { fakeFile, family, jobNumber, publication, tenant } from './fake-results.ts'
+import { HOLD_MS } from './garbage.ts'
 import { drive, type TableOutside } from './perform.ts'
 import { readTable } from './read-table.ts'
 
@@ -66,12 +70,30 @@ const until = (outside: TableOutside, alive: () => boolean): TableOutside => {
       get: (key) => guard(() => objects.get(key)),
       put: (key, bytes) => guard(() => objects.put(key, bytes)),
       delete: (keys) => guard(() => objects.delete(keys)),
+      list: (prefix) => guard(() => objects.list(prefix)),
     },
     catalog: { pointer: (name) => guard(() => catalog.pointer(name)), commit: (move) => guard(() => catalog.commit(move)) },
     tellLedger: (owner, items) => guard(() => outside.tellLedger(owner, items)),
     tellDirectory: (table) => guard(() => outside.tellDirectory(table)),
     log: outside.log,
   }
+}
+
+/** Metadata objects that neither the table nor any of its kept snapshots names. */
+const strayMetadata = async (outside: FakeOutside): Promise<string[]> => {
+  const location = outside.pointers.pointer(family)
+  const named = new Set<string>(location === null ? [] : [keyOf(location)])
+  for (const key of [...named]) {
+    const metadata = parseMetadata(new TextDecoder().decode(outside.bytes.get(key)))
+    for (const old of metadata['metadata-log']) named.add(keyOf(old['metadata-file']))
+    for (const snapshot of metadata.snapshots) {
+      const list = keyOf(snapshot['manifest-list'])
+      named.add(list)
+      for (const { path } of listedManifests(await readAvroFile(outside.bytes.get(list) ?? new Uint8Array()))) named.add(keyOf(path))
+    }
+  }
+  for (const key of named) expect(outside.bytes.has(key), `${key} is named and missing`).toBe(true)
+  return [...outside.bytes.keys()].filter((key) => key.includes('/metadata/') && !named.has(key))
 }
 
 interface History {
@@ -195,6 +217,12 @@ const play = async (seed: number): Promise<History> => {
     now += RETRY_CAP_MS * 3
     await run()
   }
+
+  // What lost tries and expired snapshots have written goes, and nothing else.
+  now += HOLD_MS
+  for (let i = 0; i < 4; i++) await run()
+  const stray = await strayMetadata(outside)
+  expect(stray, `seed ${seed}: metadata that nothing names`).toEqual([])
 
   const contents = await readTable(outside.objects, outside.pointers, family)
   const live = new Map<string, number>()

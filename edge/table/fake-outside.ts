@@ -36,6 +36,7 @@ export const fakeOutside = (clock: () => number, store: Store): FakeOutside => {
         around(`delete ${keys.join(' ')}`, () => {
           for (const key of keys) outside.bytes.delete(key)
         }),
+      list: (prefix) => around(`list ${prefix}`, () => [...outside.bytes.keys()].filter((key) => key.startsWith(prefix))),
     },
     catalog: {
       pointer: (family: Family) => around('pointer', () => outside.pointers.pointer(family)),

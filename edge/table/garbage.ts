@@ -13,7 +13,7 @@ const MAX_CLEANED = 100
 /** Lists of one clean-up; each is read, with its manifests' names. */
 const MAX_CLEANED_LISTS = 10
 
-/** Keys of objects that no live result and no retained snapshot names, or soon will name. Only this object deletes data files. */
+/** Keys (with a `*` at the end: all that begin so) of objects that no live result and no retained snapshot names, or soon will name. Only this object deletes data files. */
 export class Garbage {
   readonly #store: Store
   constructor(store: Store) {
@@ -34,14 +34,15 @@ export class Garbage {
     const due = now + HOLD_MS
     for (const uri of intent.obsolete) this.#put(keyOf(uri), 0, 0, due)
     for (const { list, sequence } of intent.expired) this.#put(keyOf(list), 1, sequence, due)
+    // The names of the try that won, with the number of another in the place of its own, are those of that other.
+    const own = new RegExp(`-${intent.snapshot}-\\d+\\.(avro|metadata\\.json)$`)
     const won = base.metadata.snapshots.find((snapshot) => snapshot['snapshot-id'] === intent.snapshot)?.['manifest-list']
     const folder = keyOf(`${base.metadata.location}/metadata/x`).slice(0, -1)
     for (let tries = 1; tries <= intent.tries; tries++) {
-      const stem = `${folder}${intent.snapshot}-${tries}`
-      const list = `${folder}snap-${intent.snapshot}-${tries}.avro`
-      if (won !== undefined && keyOf(won) === list) continue
-      this.#put(list, 0, 0, due)
-      for (let n = 0; n < intent.manifests; n++) this.#put(`${stem}-m${n}.avro`, 0, 0, due)
+      const names = [won, base.location].filter((name) => name !== undefined).map(keyOf)
+      const others = names.map((name) => name.replace(own, `-${intent.snapshot}-${tries}.$1`))
+      if (names.some((name) => others.includes(name))) continue
+      for (const key of [...others, `${folder}${intent.snapshot}-${tries}-*`]) this.#put(key, 0, 0, due)
     }
     // Data files of withdrawn jobs: every snapshot from before their removal must be gone.
     const oldest = base.metadata.snapshots[0]?.['sequence-number'] ?? 0

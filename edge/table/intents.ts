@@ -31,8 +31,6 @@ export interface Intent {
   operation: Operation
   /** How often it was begun; names the objects of each try. */
   tries: number
-  /** How many new manifests its tries write at most. */
-  manifests: number
   /** What the commit stops naming, as addresses: manifest lists of expired snapshots, and metadata files. */
   expired: ExpiredList[]
   obsolete: string[]
@@ -48,7 +46,6 @@ interface IntentRow {
   snapshot: string
   operation: Operation
   tries: number
-  manifests: number
   expired: string
   obsolete: string
 }
@@ -61,7 +58,7 @@ export class Intents {
   }
 
   current(): Intent | null {
-    const row = first<IntentRow>(this.#deps.store, 'SELECT snapshot, operation, tries, manifests, expired, obsolete FROM intent')
+    const row = first<IntentRow>(this.#deps.store, 'SELECT snapshot, operation, tries, expired, obsolete FROM intent')
     return row
       ? {
           ...row,
@@ -136,11 +133,10 @@ export class Intents {
           ? planDelete(context, this.#removed(family, intent))
           : planMerge(context)
     store.run(
-      'UPDATE intent SET tries = ?, parent = ?, expected = ?, manifests = max(manifests, ?), expired = ?, obsolete = ?',
+      'UPDATE intent SET tries = ?, parent = ?, expected = ?, expired = ?, obsolete = ?',
       tries,
       plan.parent === null ? null : String(plan.parent),
       plan.expected,
-      plan.adds.length,
       JSON.stringify(
         plan.expired.map((snapshot): ExpiredList => ({ list: snapshot['manifest-list'], sequence: snapshot['sequence-number'] })),
       ),

@@ -1,6 +1,6 @@
 import { TIMERS_INDEX, TIMERS_TABLE } from '../storage/timers.ts'
 
-/** Schema v1 of a `Table` object's database; frozen, later versions are further migrations. */
+/** The first is schema v1 of a `Table` object's database, and frozen; later versions are further migrations. */
 export const TABLE_MIGRATIONS: readonly (readonly string[])[] = [
   [
     // Which family this is, and its columns: one row. `columns` is JSON (`FamilyColumns`).
@@ -44,7 +44,7 @@ export const TABLE_MIGRATIONS: readonly (readonly string[])[] = [
       parquet BLOB,
       PRIMARY KEY (job, n)
     ) WITHOUT ROWID`,
-    // The one commit that is under way. expired and obsolete are JSON: what it stops naming.
+    // The one commit that is under way. expired and obsolete are JSON: what it stops naming. manifests is not used any more.
     `CREATE TABLE intent (
       one INTEGER PRIMARY KEY CHECK (one = 1),
       snapshot TEXT NOT NULL,
@@ -76,5 +76,10 @@ export const TABLE_MIGRATIONS: readonly (readonly string[])[] = [
     'CREATE INDEX garbage_due ON garbage (due) WHERE due IS NOT NULL',
     TIMERS_TABLE,
     TIMERS_INDEX,
+  ],
+  [
+    // Asked for at every commit, among all that waits for its time.
+    'CREATE INDEX garbage_lists ON garbage (sequence) WHERE list = 1',
+    'CREATE INDEX garbage_held ON garbage (sequence) WHERE due IS NULL',
   ],
 ]

@@ -50,6 +50,7 @@ export class TableObject extends DurableObject<Env> {
           await env.RESULTS.put(key, bytes)
         },
         delete: (keys) => env.RESULTS.delete(keys),
+        list: async (prefix) => (await env.RESULTS.list({ prefix })).objects.map(({ key }) => key),
       },
       catalog: {
         pointer: (family) => stub(env.CATALOG, tenant(), env).pointer(family),

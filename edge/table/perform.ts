@@ -10,7 +10,11 @@ import type { Outcome } from './outcomes.ts'
 
 /** Everything a family's committer touches outside its own database. Any call may reject, also after it has worked. */
 export interface TableOutside {
-  objects: Objects & { delete(keys: string[]): Promise<void> }
+  objects: Objects & {
+    delete(keys: string[]): Promise<void>
+    /** Keys that begin so; where there are many, some of them. */
+    list(prefix: string): Promise<string[]>
+  }
   catalog: {
     pointer(family: Family): Promise<string | null>
     commit(move: {
@@ -56,7 +60,11 @@ const clean = async (effect: Extract<TableEffect, { kind: 'clean' }>, { objects 
     if (manifests.length > 0) await objects.delete(manifests)
     await objects.delete([list])
   }
-  if (effect.keys.length > 0) await objects.delete(effect.keys)
+  const keys = effect.keys.filter((key) => !key.endsWith('*'))
+  if (keys.length > 0) await objects.delete(keys)
+  for (const key of effect.keys.filter((each) => each.endsWith('*')))
+    for (let found = await objects.list(key.slice(0, -1)); found.length > 0; found = await objects.list(key.slice(0, -1)))
+      await objects.delete(found)
 }
 
 /** Does one effect and tells the core what came of it. Never rejects: a failure is an event like any other. */
