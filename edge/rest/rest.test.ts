@@ -2,6 +2,7 @@ import { GetObjectCommand, S3Client } from '@aws-sdk/client-s3'
 import { Hono } from 'hono'
 import { describe, expect, it } from 'vitest'
 import { Family, NodeId, PoolName, TenantId } from '../contract/ids.ts'
+import { birthMetadata, metadataText } from '../iceberg/metadata.ts'
 import type { Authenticated } from '../identity/identity.ts'
 import { SCOPES, type Scope } from '../identity/scopes.ts'
 import { toBase64Url } from '../identity/secrets.ts'
@@ -58,8 +59,8 @@ const world = async () => {
     '/iceberg/v1',
     restApp(() => deps),
   )
-  const ask = async (path: string, token = 'acme:catalog.read', method = 'GET') => {
-    const headers: Record<string, string> = token === '' ? {} : { authorization: `Bearer ${token}` }
+  const ask = async (path: string, token = 'acme:catalog.read', method = 'GET', more: Record<string, string> = {}) => {
+    const headers: Record<string, string> = token === '' ? more : { authorization: `Bearer ${token}`, ...more }
     const response = await app.request(`http://127.0.0.1:8787/iceberg${path}`, { method, headers })
     const text = await response.text()
     return { status: response.status, text, headers: response.headers, json: text === '' ? null : JSON.parse(text) }
@@ -115,6 +116,46 @@ describe('the catalog', () => {
     expect(json['storage-credentials'][0].prefix).toBe('s3://lake/t/acme/payments.daily_pnl/')
     expect(json['storage-credentials'][0].config).toMatchObject({ 's3.session-token': config['s3.session-token'] })
     expect(Number(config['s3.session-token-expires-at-ms'])).toBe(NOW + 3_600_000)
+  })
+
+  it('loads the named snapshots only where refs are asked for, every id with all its digits', async () => {
+    const { ask, bucket } = await world()
+    const snapshot = (id: bigint, sequence: number) => ({
+      'snapshot-id': id,
+      'sequence-number': sequence,
+      'timestamp-ms': 5,
+      'manifest-list': `s3://lake/${id}`,
+      summary: { operation: 'append' },
+    })
+    const [first, last] = [9_007_199_254_740_993_121n, 9_007_199_254_740_993_123n]
+    const born = birthMetadata('u', 's3://lake/t/acme/payments.daily_pnl', [{ id: 1, name: 'tenant_id', type: 'string' }], 3, 5)
+    const whole = metadataText({
+      ...born,
+      'current-snapshot-id': last,
+      snapshots: [snapshot(first, 1), snapshot(last, 2)],
+      refs: { main: { 'snapshot-id': last, type: 'branch' } },
+    })
+    await bucket.put('t/acme/payments.daily_pnl/metadata/00004-a.metadata.json', whole)
+    expect((await ask(TABLE)).text).toContain(whole)
+    const { text } = await ask(`${TABLE}?snapshots=refs`)
+    expect(text).not.toContain(String(first))
+    expect(text.match(/"snapshot-id":9007199254740993123\b/g)).toHaveLength(2)
+    expect(JSON.parse(text).metadata).toMatchObject({ schemas: born.schemas, 'partition-specs': born['partition-specs'] })
+  })
+
+  it('sends readers behind a proxy that ends TLS to its https address', async () => {
+    const { ask } = await world()
+    for (const [path, of] of [
+      [TABLE, 'config'],
+      [`${TABLE}/credentials`, 'storage-credentials'],
+    ] as const) {
+      const endpoints = async (more: Record<string, string>): Promise<string[]> =>
+        [...JSON.stringify((await ask(path, undefined, 'GET', more)).json[of]).matchAll(/"s3.endpoint":"([^"]*)"/g)].map(
+          ([, origin]) => origin ?? '',
+        )
+      expect(await endpoints({ 'x-forwarded-proto': 'https' })).toEqual(['https://127.0.0.1:8787'])
+      for (const proto of ['http', 'ftp', '']) expect(await endpoints({ 'x-forwarded-proto': proto })).toEqual(['http://127.0.0.1:8787'])
+    }
   })
 
   it('gives new credentials, and both kinds read the table and nothing beside it', async () => {

@@ -3,6 +3,7 @@ import { Family, type TenantId } from '../contract/ids.ts'
 import { familyPrefix } from '../contract/keys.ts'
 import type { Fault } from '../contract/problems.ts'
 import type { Env } from '../env.ts'
+import { metadataText, parseMetadata } from '../iceberg/metadata.ts'
 import { decide } from '../identity/decide.ts'
 import { type Authenticated, challenge } from '../identity/identity.ts'
 import { type BucketReader, keyOfLocation } from '../s3/bucket.ts'
@@ -136,9 +137,17 @@ const load = async (c: RestContext, { family, location }: Found): Promise<Respon
   if (!key?.startsWith(familyPrefix(tenant, family))) throw new Error(`the metadata of ${family} lies outside its folder`)
   const object = await c.get('deps').bucket.get(key)
   if (!object) throw new Error(`the metadata ${key} is missing`)
-  const metadata = await new Response(object.body).text()
+  const whole = await new Response(object.body).text()
+  const metadata = c.req.query('snapshots') === 'refs' ? onlyNamed(whole) : whole
   const text = tableText({ tenant, family, location, metadata }, originOf(c), await credentials(c, family))
   return c.body(text, 200, { 'content-type': 'application/json' })
+}
+
+/** Only the snapshots that a branch or tag names; a client that wants the others asks again for all. */
+const onlyNamed = (text: string): string => {
+  const metadata = parseMetadata(text)
+  const named = new Set(Object.values(metadata.refs).map((ref) => ref['snapshot-id']))
+  return metadataText({ ...metadata, snapshots: metadata.snapshots.filter((snapshot) => named.has(snapshot['snapshot-id'])) })
 }
 
 const credentials = (c: RestContext, family: Family): Promise<Credentials> => {
@@ -147,5 +156,11 @@ const credentials = (c: RestContext, family: Family): Promise<Credentials> => {
   return vend(secrets, { tenant, prefix: familyPrefix(tenant, family) }, now())
 }
 
-/** Where the client reached us; its S3 requests go there too. */
-const originOf = (c: AnyContext): string => new URL(c.req.url).origin
+/**
+ * Where the client reached us; its S3 requests go there too. A proxy that ends TLS before us says so in a header. Whoever
+ * sends that himself changes nothing but his own answer.
+ */
+const originOf = (c: AnyContext): string => {
+  const { origin } = new URL(c.req.url)
+  return c.req.header('x-forwarded-proto') === 'https' ? origin.replace(/^http:/, 'https:') : origin
+}
