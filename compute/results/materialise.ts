@@ -36,6 +36,11 @@ export interface SpoolSource {
   columns: { name: string; duckdbType: string; expression?: string }[]
   /** Where the same bytes come while the file is still being written: they are read from there. */
   pipe?: string
+  /**
+   * Some cell holds a line break. Several threads begin in the middle of the data and look for the next line; inside of a
+   * text that looks like lines they would find one that is none.
+   */
+  multiline?: boolean
   /** Longest line, where lines may be longer than DuckDB's default of 2 MB. */
   maxLineBytes?: number
 }
@@ -78,11 +83,13 @@ const sourceQuery = (from: QuerySource | SpoolSource, pipe?: string): string => 
   if ('sql' in from) return asSubquery(from.sql)
   const types = from.columns.map((column) => `${quoteText(column.name)}: ${quoteText(column.duckdbType)}`).join(', ')
   const long = from.maxLineBytes === undefined ? '' : `, max_line_size = ${Math.ceil(from.maxLineBytes)}`
+  const whole = from.multiline === true ? ', parallel = false' : ''
   const pieces = pipe === undefined ? '' : `, buffer_size = ${PIPE_BUFFER_BYTES}`
   const expressions = from.columns.map((column) => `${column.expression ?? quoteName(column.name)} AS ${quoteName(column.name)}`)
   return (
     `SELECT ${expressions.join(', ')} FROM read_csv(${quoteText(pipe ?? from.csv)}, columns = {${types}}, header = false, auto_detect = false, ` +
-    `delim = ',', quote = '"', escape = '"', nullstr = '', allow_quoted_nulls = false${long}${pieces})\n`
+    // A line end that is not given would be guessed from the first texts that hold one.
+    `delim = ',', quote = '"', escape = '"', nullstr = '', allow_quoted_nulls = false, new_line = '\\n'${whole}${long}${pieces})\n`
   )
 }
 

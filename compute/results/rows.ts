@@ -6,14 +6,14 @@ import { quoteName, quoteText } from '../duckdb/sql.ts'
  * no value passes through a JavaScript number on the way. Expressions are SQL; a column's is `quoteName(name)`.
  */
 
-/** Years outside 1 to 9999 are written as ISO 8601 expanded years: a sign and six digits ("-000043-01-01" is 44 BC). */
+/** Years outside 1 to 9999 are written as ISO 8601 expanded years: a sign and six digits at least ("-000043-01-01" is 44 BC). */
 const isoDate = (expression: string, format: string): string => {
   const year = `year(${expression})`
   const sign = `CASE WHEN ${year} < 0 THEN '-' ELSE '+' END`
   return (
     `CASE WHEN NOT isfinite(${expression}) THEN CASE WHEN ${expression} > '1970-01-01' THEN 'Infinity' ELSE '-Infinity' END ` +
     `WHEN ${year} BETWEEN 1 AND 9999 THEN strftime(${expression}, '%Y${format}') ` +
-    `ELSE ${sign} || lpad(CAST(abs(${year}) AS VARCHAR), 6, '0') || strftime(${expression}, '${format}') END`
+    `ELSE ${sign} || CASE WHEN abs(${year}) < 1000000 THEN lpad(CAST(abs(${year}) AS VARCHAR), 6, '0') ELSE CAST(abs(${year}) AS VARCHAR) END || strftime(${expression}, '${format}') END`
   )
 }
 
@@ -28,7 +28,10 @@ const isoTime = (expression: string): string => {
 
 /** The wire value's text where it is a JSON string without anything to escape; null for other types. */
 const plainText = (expression: string, type: string): string | null => {
-  if (type === 'long' || type === 'uuid' || type.startsWith('decimal')) return `CAST(${expression} AS VARCHAR)`
+  const [, precision, scale] = /^decimal\((\d+), ?(\d+)\)$/.exec(type) ?? []
+  // DuckDB writes no zero before the point where the type has no digit there: ".5" and "-.5".
+  if (precision !== undefined && precision === scale) return `regexp_replace(CAST(${expression} AS VARCHAR), '^(-?)\\.', '\\10.')`
+  if (type === 'long' || type === 'uuid' || precision !== undefined) return `CAST(${expression} AS VARCHAR)`
   if (type === 'date') return isoDate(expression, '-%m-%d')
   if (type === 'timestamp') return isoDate(expression, '-%m-%dT%H:%M:%S.%f')
   if (type === 'timestamptz') return isoDate(expression, '-%m-%dT%H:%M:%S.%fZ')

@@ -91,7 +91,8 @@ export const boundText = (text: string | undefined, type: string, upper: boolean
   if (type === 'binary') return binaryBound(text, upper)
   if (type === 'float' || type === 'double') return numberBound(text)
   if (type === 'date' || type === 'time' || type.startsWith('timestamp')) return timeBound(text, type)
-  return text
+  // A decimal without a digit before its point.
+  return text.replace(/^(-?)\./, '$10.')
 }
 
 /** Statistics of every leaf, in the schema's order. */

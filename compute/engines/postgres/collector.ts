@@ -18,7 +18,7 @@ const PROGRESS_MS = 400
 export const misfitFault = ({ column, type, value, why }: Misfit): EngineFault =>
   fault(
     'unkeepable_value',
-    `column "${column}": the value ${value} ${why === null ? `does not fit ${typeName(type)}` : `is ${why}, which a list cannot keep`}. Change it in the query, or write "-- types: ${column}=string" to keep its text.`,
+    `column "${column}": the value ${value} ${why === null ? `does not fit ${typeName(type)}` : `is ${why}`}. Change it in the query, or write "-- types: ${column}=string" to keep its text.`,
     'sql',
   )
 

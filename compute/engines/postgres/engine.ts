@@ -27,6 +27,7 @@ import { isShort, shortResult } from './short.ts'
 import { ConnectionTrouble } from './socket.ts'
 import { type Known, PostgresSource } from './source.ts'
 import type { CsvSpool } from './spool.ts'
+import { spoolFault } from './spool-faults.ts'
 import { readReport, type Statement } from './statement.ts'
 import { PATIENCE_MS, type Stopped, stopAtServer } from './stop.ts'
 import { asColumns, type ResultColumn } from './types.ts'
@@ -181,7 +182,11 @@ export class PostgresEngine implements Engine {
         if (!short.ok) throw misfitFault(short.misfit)
         if (short.produced) return short.produced
       }
-      return { ...(await this.#long(report, collector.spool ?? collector.toSpool(), collector)), engine }
+      const spool = collector.spool ?? collector.toSpool()
+      const made = await this.#long(report, spool, collector).catch((error: unknown) => {
+        throw spoolFault(error, columns)
+      })
+      return { ...made, engine }
     }
   }
 
@@ -217,7 +222,7 @@ export class PostgresEngine implements Engine {
       stopping ??= stopAtServer(connection, work, this.#patienceMs)
     }
     const collector = new Collector(known.columns, run.folder, connection, hooks, stop, (spool) =>
-      HeadStart.begin(spool.path, this.#reading(report, spool)),
+      HeadStart.begin(spool, this.#reading(report, spool)),
     )
     hooks.started(String(connection.pid))
     const work: Promise<Ended> = runReport(connection, {
@@ -307,6 +312,7 @@ export class PostgresEngine implements Engine {
         const from = {
           csv: spool.path,
           columns: spool.source,
+          multiline: spool.multiline,
           ...(pipe === undefined ? {} : { pipe }),
           ...(spool.longestLine > DEFAULT_LINE_BYTES ? { maxLineBytes: spool.longestLine + 1 } : {}),
         }
@@ -331,7 +337,7 @@ export class PostgresEngine implements Engine {
       await collector.headStart?.abandon()
       throw collector.failure
     }
-    const ahead = await collector.headStart?.finish()
+    const ahead = await collector.headStart?.finish(spool)
     const made = ahead?.rows === collector.rows ? ahead : await this.#fromTheStart(report, spool, collector)
     await rm(spool.path, { force: true })
     if (made.rows !== collector.rows)

@@ -3,6 +3,7 @@ import { readdir } from 'node:fs/promises'
 import type { DuckdbPool } from '../../duckdb/pool.ts'
 import { PATIENCE_MS } from '../../test-patience.ts'
 import { type Fixture, openFixture } from './fixture.ts'
+import { HeadStart } from './head-start.ts'
 
 setDefaultTimeout(PATIENCE_MS)
 
@@ -118,6 +119,15 @@ describe('a long report, which DuckDB reads while it comes', () => {
     expect(await pg.read(ran, 'count(*)::int, max(length(pad))::int, sum(length(pad))::int8::double')).toEqual([
       [100_001, 9_000_000, 99_999 * 100 + 18_000_000],
     ])
+  })
+
+  test('does not count where the first line break in a cell came after DuckDB had begun', async () => {
+    const made = { rows: 1, files: [], firstRows: [], inline: null }
+    const pool = { lend: () => Promise.resolve(made) as Promise<never> }
+    const reading = { pool, folder: '/', allowed: [], signal: new AbortController().signal, body: () => Promise.resolve(made) }
+    const begin = () => HeadStart.begin({ path: '/spool', multiline: false }, reading)
+    expect(await begin()?.finish({ bytes: 1, multiline: false })).toEqual(made)
+    expect(await begin()?.finish({ bytes: 1, multiline: true })).toBeNull()
   })
 
   test('waits until its source has ended where no child is free', async () => {

@@ -1,10 +1,11 @@
 import type { DuckdbPool } from '../../duckdb/pool.ts'
 import type { DuckdbSession } from '../../duckdb/session.ts'
 import type { Materialised } from '../../results/materialise.ts'
+import type { CsvSpool } from './spool.ts'
 
 /** Where, and with what, a spool becomes Parquet. */
 export interface Reading {
-  pool: DuckdbPool
+  pool: Pick<DuckdbPool, 'lend'>
   folder: string
   allowed: string[]
   signal: AbortSignal
@@ -18,17 +19,23 @@ export interface Reading {
  */
 export class HeadStart {
   readonly #stop = new AbortController()
+  /** Whether it reads as cells with line breaks must be read. */
+  readonly #multiline: boolean
   #made: Promise<Materialised | null> = Promise.resolve(null)
   #session: DuckdbSession | null = null
   #bytes = 0
   #ended = false
 
+  private constructor(multiline: boolean) {
+    this.#multiline = multiline
+  }
+
   /** Null where no child is free, or where files cannot be followed. */
-  static begin(spool: string, reading: Reading): HeadStart | null {
+  static begin(spool: Pick<CsvSpool, 'path' | 'multiline'>, reading: Reading): HeadStart | null {
     // Pipes with a name and a death signal for children: Linux only, as the child's limits are.
     if (process.platform !== 'linux') return null
-    const head = new HeadStart()
-    const pipe = `${spool}.pipe`
+    const head = new HeadStart(spool.multiline)
+    const pipe = `${spool.path}.pipe`
     const { pool, folder, allowed, body } = reading
     const signal = AbortSignal.any([reading.signal, head.#stop.signal])
     const recall = () => {
@@ -36,7 +43,7 @@ export class HeadStart {
       if (!head.#ended) head.#stop.abort()
     }
     const made = pool.lend({ folder, allowed }, signal, recall, async (session) => {
-      await session.follow(spool, pipe)
+      await session.follow(spool.path, pipe)
       head.#session = session
       session.grown(head.#bytes, head.#ended)
       return body(session, pipe)
@@ -53,9 +60,14 @@ export class HeadStart {
   }
 
   /** The spool is complete. Null: it must be read from its beginning. */
-  finish(): Promise<Materialised | null> {
+  async finish(spool: Pick<CsvSpool, 'bytes' | 'multiline'>): Promise<Materialised | null> {
+    if (spool.multiline && !this.#multiline) {
+      await this.abandon()
+      return null
+    }
     this.#ended = true
-    this.#session?.grown(this.#bytes, true)
+    this.#bytes = spool.bytes
+    this.#session?.grown(spool.bytes, true)
     return this.#made
   }
 

@@ -77,6 +77,8 @@ export class CsvSpool {
   bytes = 0
   /** Bytes of the longest line, for the reader's buffers. */
   longestLine = 0
+  /** A text with a line break was written. */
+  multiline = false
   #columns: SpoolColumn[]
   #hooks: SpoolHooks
   #slab = new Uint8Array(SLAB_BYTES)
@@ -159,6 +161,7 @@ export class CsvSpool {
           const byte = bytes[i] ?? 0
           out[o++] = byte
           if (byte === QUOTE) out[o++] = QUOTE
+          else if (byte === NEWLINE) this.multiline = true
         }
         out[o++] = QUOTE
         break

@@ -35,9 +35,9 @@ describe('moments', () => {
     expect(decodeText('2024-01-02 03:04:05+05:30', 'timestamptz', 'timestamptz')).toEqual({ ok: false })
     expect(decodeText('2024-01-02 03:04:05+00', 'timestamptz', 'timestamptz')).toEqual({ ok: true, value: 1_704_164_645_000_000n })
   })
-  test('the last microsecond of a signed 64-bit count is the last that fits', () => {
-    expect(decodeText('294247-01-10 04:00:54.775807', 'timestamp', 'timestamp')).toEqual({ ok: true, value: 2n ** 63n - 1n })
-    expect(decodeText('294247-01-10 04:00:54.775808', 'timestamp', 'timestamp')).toEqual({ ok: false })
+  test('the last microsecond of a signed 64-bit count is infinity to DuckDB, the one before it fits', () => {
+    expect(decodeText('294247-01-10 04:00:54.775806', 'timestamp', 'timestamp')).toEqual({ ok: true, value: 2n ** 63n - 2n })
+    expect(decodeText('294247-01-10 04:00:54.775807', 'timestamp', 'timestamp')).toEqual({ ok: false })
   })
   test('another date style is refused', () => {
     expect(decodeText('02.01.2024', 'date', 'date')).toEqual({ ok: false })

@@ -37,8 +37,8 @@ const timestamp = (text: string): Decoded => {
   if (!year || !month || !day || !hours || !minutes || !seconds) return MISFIT
   const days = BigInt(dayNumber(Number(year), Number(month), Number(day)))
   const value = days * MICROSECONDS_A_DAY + BigInt(microseconds(hours, minutes, seconds, fraction))
-  // PostgreSQL counts from 2000 and so reaches 30 years further than microseconds since 1970 do.
-  return value <= MAX_INT64 ? is(value) : MISFIT
+  // PostgreSQL counts from 2000 and so reaches 30 years further than microseconds since 1970 do, whose last one DuckDB takes for infinity.
+  return value < MAX_INT64 ? is(value) : MISFIT
 }
 
 const time = (text: string): Decoded => {
@@ -114,12 +114,12 @@ export type ArrayReading = { ok: true; elements: (string | null)[] } | { ok: fal
  * than 1 would be lost in a list, so they are refused. The delimiter is a comma for every element type that is kept.
  */
 export const readArray = (text: string): ArrayReading => {
-  if (text.startsWith('[')) return { ok: false, why: 'an array whose first index is not 1' }
+  if (text.startsWith('[')) return { ok: false, why: 'an array whose first index is not 1, which a list cannot keep' }
   if (text === '{}') return { ok: true, elements: [] }
   const elements: (string | null)[] = []
   let at = 1
   while (at < text.length) {
-    if (text[at] === '{') return { ok: false, why: 'an array of several dimensions' }
+    if (text[at] === '{') return { ok: false, why: 'an array of several dimensions, which a list cannot keep' }
     let element = ''
     if (text[at] === '"') {
       at += 1
