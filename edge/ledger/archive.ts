@@ -50,7 +50,13 @@ export const archiveResult = async (context: LedgerContext, bucket: R2Bucket, jo
   const now = findJob(context, job)
   if (!now || isUnwanted(context, now)) return bucket.delete(key)
   commit(context, (inner) => {
-    inner.store.run('UPDATE results SET manifest = NULL, inline_rows = NULL, inline_parquet = NULL, archived = ? WHERE job = ?', key, job)
+    // A result whose rows were kept whole has no pack, and that is to be known when they are gone.
+    inner.store.run(
+      `UPDATE results SET pack_bytes = CASE WHEN inline_rows IS NULL THEN pack_bytes ELSE 0 END, manifest = NULL, inline_rows = NULL,
+         inline_parquet = NULL, archived = ? WHERE job = ?`,
+      key,
+      job,
+    )
     if (heavy) updateJob(inner, now, { args: ARGS_ARCHIVED })
   })
 }

@@ -6,7 +6,7 @@ import { complete, fail } from './finish.ts'
 import { completion, HOLDER, request, submission, testLedger } from './fixture.ts'
 import { findJob } from './jobs.ts'
 import { accept, handBack, offer } from './leases.ts'
-import { CANCEL_ANSWER_SECONDS, KEY_SECONDS, MAX_ARGS_BYTES, MAX_LANES, OUTBOX_BATCH_BYTES } from './limits.ts'
+import { CANCEL_ANSWER_SECONDS, KEY_SECONDS, KEYS_PER_FIRING, MAX_ARGS_BYTES, MAX_LANES, OUTBOX_BATCH_BYTES } from './limits.ts'
 import { listJobs } from './listing.ts'
 import { handedOver, handover } from './publication.ts'
 import { eventsAfter } from './read.ts'
@@ -67,6 +67,25 @@ it('forgets idempotency keys after a day, also while new ones keep coming', () =
   }
   const [kept] = bench.context.store.all<{ n: number }>('SELECT count(*) AS n FROM keys')
   expect(kept?.n).toBeLessThanOrEqual(KEY_SECONDS / 3_600 + 1)
+})
+
+it('forgets keys of a long rest by parts, one after the other', () => {
+  const bench = testLedger()
+  take(bench, { idempotency: { key: 'last', body: 'b' } })
+  const { store } = bench.context
+  store.run(
+    `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+     INSERT INTO keys (key, body, job, at) SELECT 'k' || i, '', '', ? FROM n`,
+    KEYS_PER_FIRING + 1,
+    bench.context.now(),
+  )
+  const left = (): unknown => store.all('SELECT count(*) AS n FROM keys')[0]
+  bench.pass(KEY_SECONDS * 1_000)
+  fireTimers(bench.context)
+  expect(left()).toEqual({ n: 2 })
+  fireTimers(bench.context)
+  expect(left()).toEqual({ n: 0 })
+  expect(store.all(`SELECT due FROM timers WHERE kind = 'keys'`)).toEqual([])
 })
 
 it('brings every event of a job, however many there are (I9)', () => {

@@ -37,7 +37,7 @@ export const isOver = (context: LedgerContext, row: JobRow, until: Until): boole
   // The copy is of the result, which another job may have written, perhaps long ago.
   const writer = findJob(context, writerOf(row)) ?? row
   if ((writer.finished_at ?? 0) + PACK_SECONDS * 1000 <= context.now()) return true
-  // A small result, whose rows are kept whole, never has one.
+  // A small result, whose rows are kept whole, never has one: its size is 0 once those have moved.
   const query = 'SELECT 1 AS known FROM results WHERE job = ? AND (pack_bytes IS NOT NULL OR inline_rows IS NOT NULL)'
   return first(context.store, query, writer.id) !== undefined
 }

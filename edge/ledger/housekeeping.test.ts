@@ -16,12 +16,12 @@ import { accept, offer } from './leases.ts'
 import {
   DEAD_LETTER_DAYS,
   EVENT_DAYS,
-  HOUSEKEEPING_SECONDS,
   KEPT_FINISHED_JOBS,
   MAX_FINISHED_JOBS,
   MAX_REUSABLE,
   MOVE_AFTER_SECONDS,
   PAGE_JOBS,
+  PRESSED_STAY_SECONDS,
 } from './limits.ts'
 import { MovedJobs } from './moved.ts'
 import { eventNumbers } from './numbers.ts'
@@ -106,7 +106,7 @@ const bench = () => {
   }
   /** The housekeeping's bounds are far above what a test makes: as many jobs are counted besides as are kept. */
   const tidy = async (many = MAX_FINISHED_JOBS + 1): Promise<void> => {
-    const task = { at: 'moving', from: '', left: many, dead: 0 }
+    const task = { at: 'moving', from: '', left: many, dead: 0, pressed: true }
     Object.assign(life.keeper, { task })
     await life.keeper.step()
     while (life.keeper.task.at === 'moving') await life.keeper.step()
@@ -469,10 +469,10 @@ it('comes again before long when there are too many jobs that are still needed',
   const one = bench()
   one.end({}, 'unpublished')
   one.old()
-  Object.assign(one.keeper, { task: { at: 'moving', from: '', left: 1, dead: 0 } })
+  Object.assign(one.keeper, { task: { at: 'moving', from: '', left: 1, dead: 0, pressed: true } })
   await one.keeper.step()
   expect(one.context.store.all<{ due: number }>(`SELECT due FROM timers WHERE kind = 'housekeeping'`)).toEqual([
-    { due: one.context.now() + HOUSEKEEPING_SECONDS * 1000 },
+    { due: one.context.now() + PRESSED_STAY_SECONDS * 1000 },
   ])
 })
 

@@ -12,7 +12,9 @@ import {
   MAX_DEAD_LETTERS,
   MAX_FINISHED_JOBS,
   MOVE_AFTER_SECONDS,
+  PACK_SECONDS,
   PAGE_JOBS,
+  PRESSED_STAY_SECONDS,
 } from './limits.ts'
 import { mark, raiseEventsFloor, setMark } from './numbers.ts'
 import type { MovedJob, PageRow, StoredEvent, StoredSlice } from './pages.ts'
@@ -29,6 +31,8 @@ export interface Bounds {
   kept_jobs: number
   /** How long a job stays after its end. */
   stay_seconds: number
+  /** … and how long where there are too many. */
+  pressed_seconds: number
   /** How long after the end of a job it looks. */
   begin_seconds: number
 }
@@ -37,6 +41,7 @@ const BOUNDS: Bounds = {
   most_jobs: MAX_FINISHED_JOBS,
   kept_jobs: KEPT_FINISHED_JOBS,
   stay_seconds: MOVE_AFTER_SECONDS,
+  pressed_seconds: PRESSED_STAY_SECONDS,
   begin_seconds: HOUSEKEEPING_SECONDS,
 }
 
@@ -79,7 +84,7 @@ type Light = Pick<JobRow, 'id' | 'state' | 'finished_at' | 'publication' | 'dele
 
 /**
  * Ids of ended jobs that may leave the database, the oldest first, after `from`; looks at a bounded number of rows. What
- * stays: jobs on which work is left (publication, deletion, timers), to which jobs that are here point, whose group is
+ * stays: jobs on which work is left (publication, deletion, timers, a pack that may come), to which jobs that are here point, whose group is
  * alive, and dead letters (unless there are too many). `scanned`: how far it looked; null: to the end.
  */
 export const movable = (
@@ -122,6 +127,10 @@ export const movable = (
       ids,
     ),
     ...named('SELECT job AS id FROM results WHERE job IN (SELECT value FROM json_each(?)) AND inline_parquet IS NOT NULL', ids),
+    ...named(
+      'SELECT job AS id FROM results WHERE job IN (SELECT value FROM json_each(?)) AND pack_bytes IS NULL AND inline_rows IS NULL',
+      listed(old.flatMap(({ id, finished_at }) => ((finished_at ?? 0) + PACK_SECONDS * 1000 > context.now() ? [id] : []))),
+    ),
     // Each by the index that holds it.
     ...named(
       `SELECT DISTINCT coalesced_with AS id FROM jobs WHERE state = 'joined' AND coalesced_with IN (SELECT value FROM json_each(?))`,

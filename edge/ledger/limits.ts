@@ -15,6 +15,8 @@ export const MAX_LANES = 1_000
 export const MAX_QUEUE_SETTINGS = 1_000
 /** Idempotency keys are kept for a day. Draft ietf-httpapi-idempotency-key-header leaves the time to the server. */
 export const KEY_SECONDS = 24 * 3600
+/** Old ones that one firing of their timer forgets: after a day's rest there may be millions. */
+export const KEYS_PER_FIRING = 5_000
 /** Jobs of one tenant that have not ended; beyond it a submit is refused with 429. */
 export const MAX_LIVE_JOBS = 200_000
 /** What may stay in the database of a finished job, manifest and rows together; above it they move to object storage. */
@@ -77,6 +79,8 @@ export const MAX_FINISHED_JOBS = 100_000
 export const KEPT_FINISHED_JOBS = 90_000
 /** A job stays for so long after its end: its pack may come until then, and readers of the tenant's stream may be away. */
 export const MOVE_AFTER_SECONDS = PACK_SECONDS + 5 * 60
+/** … but where there are too many of them only for so long, unless its pack may still come; looked at as often. */
+export const PRESSED_STAY_SECONDS = 60
 /** Failed jobs that nobody ran again stay for so long, for `GET /v1/dead`… */
 export const DEAD_LETTER_DAYS = 30
 /** …but no more of them than this. */
@@ -86,9 +90,11 @@ export const PAGE_JOBS = 250
 export const PAGE_BYTES = 2 * 1024 * 1024
 /** Rows that one firing of the housekeeping looks at. */
 export const HOUSEKEEPING_ROWS = 5_000
-/** The housekeeping begins so long after a job has ended, and pauses so long between two firings while there is more to do. */
+/** The housekeeping begins so long after a job has ended (at once, when there are too many), and pauses so long between two firings while there is more to do. */
 export const HOUSEKEEPING_SECONDS = 10 * 60
 export const HOUSEKEEPING_PAUSE_MS = 250
+/** … and so long where even more have come than are to move in one run. */
+export const HOUSEKEEPING_HURRY_MS = 50
 /** Events of ended jobs are kept in the database for so long, but for each job's last one. */
 export const EVENT_DAYS = 7
 /** Rows that one page of a list looks at, whatever of them the filter takes; pages in object storage of which it asks their filter; and those that it opens. */

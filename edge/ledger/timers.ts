@@ -14,6 +14,7 @@ import {
   CROWD_PER_TURN,
   HOUSEKEEPING_SECONDS,
   KEY_SECONDS,
+  KEYS_PER_FIRING,
   REPEAT_LAST_MS,
   SESSION_SECONDS,
   TIMERS_PER_ALARM,
@@ -83,9 +84,16 @@ const FIRE: Record<
     for (const family of overdueFamilies(context)) context.emit({ kind: 'outbox', family })
   },
   keys: (context) => {
-    context.store.run('DELETE FROM keys WHERE at <= ?', context.now() - KEY_SECONDS * 1000)
+    const now = context.now()
+    const gone = context.store.run(
+      'DELETE FROM keys WHERE key IN (SELECT key FROM keys WHERE at <= ? ORDER BY at LIMIT ?)',
+      now - KEY_SECONDS * 1000,
+      KEYS_PER_FIRING,
+    )
     const oldest = context.store.all<{ at: number | null }>('SELECT min(at) AS at FROM keys')[0]?.at ?? null
-    moveOneTimer(context, 'keys', oldest === null ? null : oldest + KEY_SECONDS * 1000)
+    // They go by the minute, and not each by an alarm of its own; an old one counts no more in any case.
+    const next = gone === KEYS_PER_FIRING ? now : Math.max(now + 60_000, (oldest ?? 0) + KEY_SECONDS * 1000)
+    moveOneTimer(context, 'keys', oldest === null ? null : next)
   },
   housekeeping: (context) => {
     // Moved or cleared by whoever has done a step; until then it comes back.

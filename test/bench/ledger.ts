@@ -1,36 +1,25 @@
 import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { type JobId, TaskName } from '../../edge/contract/ids.ts'
 import type { Env } from '../../edge/env.ts'
 import { manifestSigner } from '../../edge/identity/signature.ts'
 import { commit, type LedgerContext } from '../../edge/ledger/context.ts'
-import { complete, fail } from '../../edge/ledger/finish.ts'
-import { completion, HOLDER, nodeTask, request, submission } from '../../edge/ledger/fixture.ts'
 import { Housekeeper } from '../../edge/ledger/housekeeper.ts'
 import { jobIds } from '../../edge/ledger/ids.ts'
 import { JobDesk } from '../../edge/ledger/job-desk.ts'
-import { accept, offer } from '../../edge/ledger/leases.ts'
-import { MAX_FINISHED_JOBS, MOVE_AFTER_SECONDS } from '../../edge/ledger/limits.ts'
+import { MAX_FINISHED_JOBS } from '../../edge/ledger/limits.ts'
 import { LedgerMemory } from '../../edge/ledger/memory.ts'
 import { MovedJobs } from '../../edge/ledger/moved.ts'
 import { eventNumbers } from '../../edge/ledger/numbers.ts'
-import { publicationOutcome } from '../../edge/ledger/publication.ts'
 import { LEDGER_MIGRATIONS } from '../../edge/ledger/schema.ts'
 import { settle } from '../../edge/ledger/settle.ts'
-import { submit } from '../../edge/ledger/submit.ts'
 import { fireTimers } from '../../edge/ledger/timers.ts'
 import { migrate } from '../../edge/storage/migrate.ts'
 import { nodeStore } from '../../edge/storage/node-store.ts'
 import { count, type Figure, ms, quantile, timed } from './figures.ts'
+import { fill, submitOne } from './fill.ts'
 
-/** Jobs ended in one transaction while the ledger is filled. */
-const BATCH = 500
-/** So many jobs of a ledger fail: a page of them to show, and more. */
-const FAILS = 500
 /** Jobs of a ledger that counts as empty: a list has a page of them to show. */
 const FEW = 1_000
-const TASKS = ['daily', 'other', 'rare'].map((name) => TaskName.parse(name))
-const KNOWN = Object.fromEntries(TASKS.map((name) => [name, nodeTask('a')]))
 const ONE_YEAR_MS = 365 * 24 * 3600 * 1000
 
 /** Object storage as files. */
@@ -104,78 +93,15 @@ export const ledgerAt = (folder: string, tenant: LedgerContext['tenant']) => {
       } while (busy)
       return longest
     },
+    /** So many jobs have ended of which no effect tells. */
+    ended: (jobs: number): void => {
+      for (let job = 0; job < jobs; job++) keeper.expect()
+    },
     megabytes: (): number => statSync(path).size / 1e6,
     close: () => store.close(),
   }
 }
 export type Ledger = ReturnType<typeof ledgerAt>
-
-export const submitOne = ({ context }: Ledger, number: number): JobId => {
-  const task = TASKS[number % 1_000 === 0 ? 2 : number % 2] ?? submission().task
-  const args = [`2026-01-${String(1 + (number % 28)).padStart(2, '0')}`, number]
-  const taken = submit(context, submission({ task, args }), 0)
-  if (!taken.ok) throw new Error(taken.detail)
-  return taken.job.id
-}
-
-/** Jobs that were submitted, run, completed (some of them failed) and published. */
-const fill = async (ledger: Ledger, jobs: number): Promise<number> => {
-  const { context } = ledger
-  const every = Math.max(2, Math.floor(jobs / FAILS))
-  let longest = 0
-  for (let done = 0; done < jobs; done += BATCH) {
-    commit(context, (inner) => {
-      for (let number = 0; number < BATCH; number++) submitOne({ ...ledger, context: inner }, done + number)
-    })
-    const leases = commit(context, (inner) => offer(inner, request(HOLDER, BATCH, KNOWN))).offers
-    commit(context, (inner) =>
-      accept(
-        inner,
-        HOLDER,
-        leases.map(({ job, attempt }) => ({ job, attempt, start: true })),
-      ),
-    )
-    const [bad, good] = [
-      leases.filter((_, index) => (done + index) % every === 0),
-      leases.filter((_, index) => (done + index) % every !== 0),
-    ]
-    const failure = { class: 'sql', code: 'sql_error', message: 'division by zero' } as const
-    commit(context, (inner) =>
-      fail(
-        inner,
-        HOLDER,
-        bad.map(({ job, attempt }) => ({ job, attempt, failure })),
-      ),
-    )
-    commit(context, (inner) =>
-      complete(
-        inner,
-        HOLDER,
-        good.map(({ job, attempt }) => completion(job, attempt)),
-      ),
-    )
-    commit(context, (inner) =>
-      publicationOutcome(
-        inner,
-        good.map(({ job, attempt }) => ({
-          job,
-          attempt,
-          publication: 'published' as const,
-          snapshot: '1234567890123456789',
-          reason: null,
-        })),
-      ),
-    )
-    // What settling a small result does, without its trip to object storage.
-    context.store.run('UPDATE results SET inline_parquet = NULL WHERE inline_parquet IS NOT NULL')
-    context.store.run(`DELETE FROM timers WHERE kind = 'purge'`)
-    // As if 50 jobs a second came all the time.
-    ledger.pass(10_000)
-    if ((done / BATCH) % 20 === 19) longest = Math.max(longest, await ledger.rest())
-  }
-  ledger.pass(MOVE_AFTER_SECONDS * 1_000)
-  return Math.max(longest, await ledger.rest())
-}
 
 const TURNS = 2_000
 const EVERYTHING = { alias: null, task: null, state: null, before: null, limit: 50 } as const
