@@ -24,6 +24,7 @@ export const PROBLEMS = {
   slice_timeout: { status: 504, title: 'The slice took too long' },
   body_too_large: { status: 413, title: 'The body is too large' },
   unsupported_media_type: { status: 415, title: 'Unsupported media type' },
+  precondition_failed: { status: 412, title: 'The object has another tag' },
   range_not_satisfiable: { status: 416, title: 'The range lies outside the object' },
   job_not_finished: { status: 409, title: 'The job has not finished' },
   job_finished: { status: 409, title: 'The job has finished' },

@@ -37,6 +37,13 @@ const isFresh = (c: AppContext, etag: string): boolean =>
   isRead(c) &&
   (c.req.header('if-none-match') ?? '').split(',').some((known) => known.trim().replace(/^W\//, '') === etag || known.trim() === '*')
 
+/** If-Match (RFC 9110, section 13.1.1): whoever reads the parts of one version gets no part of another. Strong comparison. */
+const demandMatch = (c: AppContext, etag: string): void => {
+  const wanted = isRead(c) ? c.req.header('if-match') : undefined
+  if (wanted === undefined || wanted.split(',').some((known) => known.trim() === etag || known.trim() === '*')) return
+  throw new Problem('precondition_failed', `If-Match names ${wanted.slice(0, 100)}, and the object has the tag ${etag}: begin anew.`)
+}
+
 /** If-Range (RFC 9110, section 13.1.5): a range of another version than the reader's is answered whole. */
 const rangeHeader = (c: AppContext, etag: string): string | undefined => {
   if (!isRead(c)) return undefined
@@ -70,6 +77,7 @@ const placed = (
 
 /** Serves bytes at hand: GET and HEAD, 200, 206, 304, 416. */
 export const serveBytes = (c: AppContext, bytes: Uint8Array, served: ServedObject): Response => {
+  demandMatch(c, served.etag)
   if (isFresh(c, served.etag)) return new Response(null, { status: 304, headers: keeping(served) })
   const { status, start, length, headers } = placed(c, bytes.length, served)
   // A copy of exactly the part: a view's buffer would be sent whole.
@@ -86,6 +94,7 @@ export const serveObject = async (
   const head = await c.env.RESULTS.head(key)
   if (!head) return null
   const described = { ...served, etag: served.etag ?? head.httpEtag }
+  demandMatch(c, described.etag)
   if (isFresh(c, described.etag)) return new Response(null, { status: 304, headers: keeping(described) })
   const { status, start, length, headers } = placed(c, head.size, described)
   if (c.req.method === 'HEAD') return new Response(null, { status, headers, encodeBody: 'manual' })

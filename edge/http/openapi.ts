@@ -106,6 +106,12 @@ const prefer = {
   description: '`wait=N`: answer when the job has ended, after N seconds at most (30). RFC 7240.',
 } as const
 const range = { name: 'Range', in: 'header', schema: text, description: 'One byte range. RFC 9110, section 14.2.' } as const
+const ifMatch = {
+  name: 'If-Match',
+  in: 'header',
+  schema: text,
+  description: 'Answer only this version (`ETag`), else 412. RFC 9110, section 13.1.1.',
+} as const
 const ifRange = {
   name: 'If-Range',
   in: 'header',
@@ -129,14 +135,14 @@ const file = (extension: string, type: string, derived: boolean, more: Operation
   path: `/v1/jobs/{id}/result.${extension}`,
   summary: `The whole result as ${extension}`,
   scope: 'results:read',
-  parameters: [range, ifRange, ifNoneMatch, ...more],
+  parameters: [range, ifRange, ifMatch, ifNoneMatch, ...more],
   answers: {
     200: { description: 'The whole object', type },
     206: { description: 'A part of it', type },
     ...(derived ? { 202: { description: 'It is being made: ask again after `Retry-After` seconds', schema: 'Making' as const } } : {}),
     ...notModified,
   },
-  problems: [...(more.length > 0 ? [400] : []), 401, 403, 404, 409, 410, 416, ...(derived ? [422, 503, 504] : [])],
+  problems: [...(more.length > 0 ? [400] : []), 401, 403, 404, 409, 410, 412, 416, ...(derived ? [422, 503, 504] : [])],
 })
 
 /** Every operation of the native API. A test compares this list with the routes that are mounted. */
@@ -257,13 +263,13 @@ export const OPERATIONS: Operation[] = [
     path: '/v1/results/{result}/slice/{hash}',
     summary: 'A slice that was asked for before',
     scope: 'results:read',
-    parameters: [format, range, ifRange, ifNoneMatch],
+    parameters: [format, range, ifRange, ifMatch, ifNoneMatch],
     answers: {
       200: { description: 'The slice', schema: 'SliceAnswer', csv: true },
       206: { description: 'A part of it', type: 'application/json', csv: true },
       ...notModified,
     },
-    problems: [400, 401, 403, 404, 409, 410, 416, 422, 503, 504],
+    problems: [400, 401, 403, 404, 409, 410, 412, 416, 422, 503, 504],
   },
   {
     method: 'get',

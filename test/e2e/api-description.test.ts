@@ -130,6 +130,7 @@ test('whatever the API answers is as its own description says', async () => {
       expect(whole.status).toBe(206)
       await get(path, { 'if-none-match': whole.headers.get('etag') ?? '' })
       await get(path, { range: 'bytes=99999999-' })
+      expect((await get(path, { 'if-match': '"other"' })).status).toBe(412)
     }
   await get(`/v1/jobs/${small}/result.duckdb`)
   await get(`/v1/jobs/${small}/result.parquet?file=x`)

@@ -164,6 +164,8 @@ test('GET and HEAD, ranges and conditions work alike for every form of a result'
     for (const name of ['cache-control', 'vary']) expect(same.headers.get(name), `${path} ${name}`).toBe(head.headers.get(name))
     expect((await get({ 'if-none-match': '"other"' })).status, path).toBe(200)
     expect((await get({ range: 'bytes=0-9', 'if-range': etag })).status, path).toBe(206)
+    for (const match of ['*', `"other", ${etag}`]) expect((await get({ 'if-match': match }, 'HEAD')).status, `${path} ${match}`).toBe(200)
+    expect(await problemOf(await get({ 'if-match': '"other"', range: 'bytes=0-9' })), path).toMatchObject({ code: 'precondition_failed' })
     expect((await get({ range: 'bytes=0-9', 'if-range': '"other"' })).status, path).toBe(200)
   }
 })
