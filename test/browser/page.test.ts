@@ -281,6 +281,34 @@ describe('the page', () => {
     await context.setOffline(false)
   })
 
+  it('submits once what was asked for twice because the answer got lost', async () => {
+    await signIn()
+    await page.goto(`${server.origin}/#/reports/flights`)
+    const keys: (string | undefined)[] = []
+    await page.route('**/v1/tasks/flights/jobs', async (route) => {
+      keys.push(route.request().headers()['idempotency-key'])
+      // The server takes it, and the line breaks.
+      await route.fetch()
+      await route.abort()
+    })
+    await page.click('[data-hook=run]')
+    await page.waitForSelector('text=it is submitted once')
+    await page.unroute('**/v1/tasks/flights/jobs')
+    page.on('request', (request) => {
+      if (request.method() === 'POST' && request.url().endsWith('/jobs')) keys.push(request.headers()['idempotency-key'])
+    })
+    await page.click('[data-hook=run]')
+    await page.waitForSelector('[data-job-state]')
+    expect(keys).toEqual([expect.any(String), keys[0]])
+    // What is listed already stays, and says that it may be old.
+    await page.goto(`${server.origin}/#/reports`)
+    await page.waitForSelector('[data-report]')
+    await page.route('**/v1/tasks', (route) => route.abort())
+    await page.evaluate(() => dispatchEvent(new Event('focus')))
+    await page.waitForSelector('text=This list may be old.')
+    expect(await page.isVisible('[data-report=flights]')).toBe(true)
+  })
+
   it('finds reports by a few letters and tells its keys', async () => {
     await signIn()
     await page.waitForSelector('[data-report]')

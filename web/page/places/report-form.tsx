@@ -1,6 +1,6 @@
 import type { JSX } from 'preact'
-import { useState } from 'preact/hooks'
-import type { TaskInfo } from '../../client/wire.ts'
+import { useRef, useState } from 'preact/hooks'
+import { ApiError, type TaskInfo } from '../../client/wire.ts'
 import { argumentsOf, beginning, fieldsOf, problemOf } from '../arguments.ts'
 import { ago, bytes, duration, plural } from '../format.ts'
 import { Icon } from '../icons.tsx'
@@ -32,6 +32,8 @@ export const ReportForm = ({ task, given }: { task: TaskInfo; given: URLSearchPa
   const [tried, setTried] = useState(false)
   const [busy, setBusy] = useState(false)
   const [failure, setFailure] = useState<string | null>(null)
+  /** The request whose answer got lost: repeated under its key, it is submitted once. */
+  const lost = useRef<{ key: string; texts: string[] } | null>(null)
   const problems = fields.map((field, at) => problemOf(field, texts[at] ?? ''))
   const run = async (): Promise<void> => {
     setTried(true)
@@ -40,15 +42,24 @@ export const ReportForm = ({ task, given }: { task: TaskInfo; given: URLSearchPa
     setFailure(null)
     // The engine takes longer to start than most reports to run.
     client.warmUp()
+    const key = lost.current?.texts === texts ? lost.current.key : crypto.randomUUID()
     try {
       const job = await client.submit(task.name, {
         ...(fields.length > 0 ? { args: argumentsOf(fields, texts) } : {}),
-        idempotencyKey: crypto.randomUUID(),
+        idempotencyKey: key,
       })
       putJob(job)
       go(address('jobs', job.id))
     } catch (error) {
-      setFailure(error instanceof Error ? error.message : String(error))
+      const unanswered = error instanceof ApiError && error.status === 0
+      lost.current = unanswered ? { key, texts } : null
+      setFailure(
+        unanswered
+          ? 'The server did not answer. Run it again when it does: it is submitted once.'
+          : error instanceof Error
+            ? error.message
+            : String(error),
+      )
       setBusy(false)
     }
   }

@@ -66,6 +66,7 @@ export const Reports = ({ chosen, query }: { chosen: string | null; query: URLSe
           {list === null ? null : <span class="quiet">{plural(list.length, 'report')}</span>}
         </header>
         {error !== null && list === null ? <ErrorNotice error={error} what="The reports" retry={() => void loadTasks()} /> : null}
+        {error !== null && list !== null ? <p class="stale-note">The server does not answer. This list may be old.</p> : null}
         {list === null && error === null ? <Skeleton lines={6} label="Loading reports" /> : null}
         {list !== null && list.length === 0 ? (
           <Notice kind="empty" title="There are no reports yet.">
