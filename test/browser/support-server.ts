@@ -44,6 +44,9 @@ export interface SupportServer {
   dropStreams(): void
   /** Every following request to the API answers this status; null heals it. */
   fail(status: number | null): void
+  /** Jobs stay at 65 percent of their run until `release`. */
+  hold(): void
+  release(): void
   close(): Promise<void>
 }
 
@@ -103,6 +106,8 @@ export const startSupportServer = async (options: {
   const token = 'support-token'
   const code = 'support-code'
   let failing: number | null = null
+  let held = false
+  const holding: (() => void)[] = []
   let closed = false
 
   const wake = (job: SupportJob): void => {
@@ -177,7 +182,8 @@ export const startSupportServer = async (options: {
       if (job.task.endless && at === 5) return
       steps[at]?.()
       at += 1
-      if (at < steps.length) setTimeout(next, step)
+      if (held && at === 4) holding.push(() => setTimeout(next, step))
+      else if (at < steps.length) setTimeout(next, step)
     }
     setTimeout(next, step)
   }
@@ -438,6 +444,13 @@ export const startSupportServer = async (options: {
     requests,
     dropStreams: () => {
       for (const job of jobs.values()) for (const reader of job.readers) reader.destroy()
+    },
+    hold: () => {
+      held = true
+    },
+    release: () => {
+      held = false
+      for (const go of holding.splice(0)) go()
     },
     fail: (status) => {
       failing = status

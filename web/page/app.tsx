@@ -1,8 +1,9 @@
 import type { JSX } from 'preact'
-import { useEffect, useState } from 'preact/hooks'
+import { useEffect, useRef, useState } from 'preact/hooks'
 import { Icon, type IconName } from './icons.tsx'
 import { Announcer } from './parts/announce.tsx'
 import { Finder } from './parts/finder.tsx'
+import { keepFocus } from './parts/focus.ts'
 import { Keys } from './parts/keys.tsx'
 import { lazy } from './parts/lazy.tsx'
 import { isWork } from './parts/work-tabs.tsx'
@@ -124,6 +125,7 @@ export const App = (): JSX.Element => {
   const at = route.value
   const inside = signedIn.value
   const online = useOnline()
+  const opened = useRef(false)
   useEffect(() => {
     if (inside) probeNodes()
   }, [inside])
@@ -133,6 +135,11 @@ export const App = (): JSX.Element => {
     const name = at.place === 'reports' ? at.report : at.place === 'tables' ? at.table : null
     document.title = `${name ?? TITLES[at.place]} · Scarab`
   }, [at])
+  useEffect(() => {
+    // The first Tab of a page that was just opened leads to the rail, as anywhere.
+    if (opened.current) keepFocus()
+    opened.current = inside
+  }, [at, inside])
   useEffect(() => {
     if (!inside) return
     const onKey = (event: KeyboardEvent): void => {

@@ -8,6 +8,7 @@ import { type JobSession, openJobSession } from '../job-session.ts'
 import { isLive, loadTasks, putJob, tasks } from '../library.ts'
 import { useClock, useLoad } from '../load.ts'
 import { tell } from '../parts/announce.tsx'
+import { keepFocus } from '../parts/focus.ts'
 import { ErrorNotice, Notice, Skeleton } from '../parts/notice.tsx'
 import { address, go } from '../route.ts'
 import { client } from '../session.ts'
@@ -39,6 +40,8 @@ const JobScreen = ({ session, view, again }: { session: JobSession; view: ViewSt
   const job = session.job.value
   const error = session.error.value
   const title = job?.task ?? 'Job'
+  // The button that one pressed is gone with the state it was for.
+  useEffect(keepFocus, [job?.state])
   useEffect(() => {
     document.title = `${title} · Scarab`
   }, [title])

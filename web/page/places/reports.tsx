@@ -1,5 +1,5 @@
 import type { JSX } from 'preact'
-import { useEffect } from 'preact/hooks'
+import { useEffect, useRef } from 'preact/hooks'
 import { ago, duration, exactTime, plural, until } from '../format.ts'
 import { markOf, StateMark, stateWord } from '../icons.tsx'
 import { isLive, jobs, loadJobs, loadSchedules, loadTasks, nextRun, runMilliseconds, runsOf, tasks, tasksError } from '../library.ts'
@@ -58,6 +58,15 @@ export const Reports = ({ chosen, query }: { chosen: string | null; query: URLSe
   const list = tasks.value
   const error = tasksError.value
   const task = list?.find((one) => one.name === chosen) ?? null
+  const form = useRef<HTMLElement | null>(null)
+  const before = useRef<string | null>(null)
+  // Into the form that was opened, and back to its report, without a way through the whole list.
+  useEffect(() => {
+    if (task !== null) form.current?.focus({ preventScroll: true })
+    else if (chosen === null && before.current !== null)
+      document.querySelector<HTMLElement>(`[data-report="${CSS.escape(before.current)}"]`)?.focus()
+    before.current = chosen
+  }, [chosen, task?.name])
   return (
     <div class={`split${chosen === null ? '' : ' split-open'}`}>
       <section class="list-side" aria-labelledby="reports-title">
@@ -101,7 +110,7 @@ export const Reports = ({ chosen, query }: { chosen: string | null; query: URLSe
         </ul>
       </section>
       {chosen === null ? null : (
-        <section class="form-side" aria-label={`Run ${chosen}`}>
+        <section class="form-side" aria-label={`Run ${chosen}`} tabIndex={-1} ref={form}>
           {task !== null ? (
             <ReportForm key={task.name} task={task} given={query} />
           ) : list === null ? (
