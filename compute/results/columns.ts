@@ -1,6 +1,6 @@
 import { type Column, type ResultSchema, SYSTEM_COLUMNS } from '../../edge/contract/columns.ts'
 import type { DescribedColumn } from '../duckdb/protocol.ts'
-import { directedType, icebergType, Unkeepable, widens } from './types.ts'
+import { directedType, icebergType, lostName, Unkeepable, widens } from './types.ts'
 
 const MAX_COLUMNS = 1_000
 const MAX_NAME_CHARACTERS = 255
@@ -19,6 +19,9 @@ export const checkColumnNames = (names: readonly string[]): void => {
       throw new Unkeepable(
         `column ${n + 1}: its name has ${name.length} characters, at most ${MAX_NAME_CHARACTERS} can be kept: write AS "name"`,
       )
+    // Rows are lists: of a column's own name only Parquet's readers know.
+    const lost = name === '__proto__' ? null : lostName(name)
+    if (lost !== null) throw new Unkeepable(`column ${n + 1}: its name "${name}" ${lost}: rename it`)
     const folded = name.toLowerCase()
     const other = seen.get(folded)
     if (other !== undefined)

@@ -187,6 +187,9 @@ describe('every type', () => {
     ['NULL', /"x": the type NULL cannot be kept/],
     ['[NULL]', /"x": the type NULL cannot be kept/],
     ['row(1, 2)', /"x": its struct has a field without a name/],
+    ["[{'__proto__': 1}]", /"x.element": the name of its struct's field "__proto__" is lost by readers of JSON: rename it/],
+    ["{'\ufeffa': 1}", /"x": the name of its struct's field "\ufeffa" begins with U\+FEFF/],
+    ['1 AS "\ufeffa", 2', /column 1: its name "\ufeffa" begins with U\+FEFF/],
     ["{'a': [INTERVAL 1 DAY]}", /"x.a.element": the type INTERVAL cannot be kept/],
   ])('%p is refused before it runs', async (sql, message) => {
     const failure = await faultOf(out.run(`SELECT ${sql} AS x`))

@@ -67,6 +67,12 @@ export const duckdbTypeName = (type: DuckdbType): string => {
   return type.name === 'SQLNULL' ? 'NULL' : type.name
 }
 
+/** Why a name, of a column or of a field within one, would not come back as it is; null: it does. */
+export const lostName = (name: string): string | null => {
+  if (name.startsWith('\ufeff')) return 'begins with U+FEFF, a mark that readers of Parquet drop'
+  return name === '__proto__' ? 'is lost by readers of JSON' : null
+}
+
 /**
  * The Iceberg type that keeps every value of a DuckDB type (facts: `HUGEINT` becomes DECIMAL(38,0), JSON, ENUM and BIT
  * become text, ARRAY becomes a list). `path` is the column's name, for the message. Throws `Unkeepable`.
@@ -79,6 +85,8 @@ export const icebergType = (type: DuckdbType, path: string): ColumnType => {
   if (type.fields !== undefined) {
     const fields = type.fields.map((field) => {
       if (field.name === '') throw new Unkeepable(`column "${path}": its struct has a field without a name. Name it: {'name': value}`)
+      const lost = lostName(field.name)
+      if (lost !== null) throw new Unkeepable(`column "${path}": the name of its struct's field "${field.name}" ${lost}: rename it`)
       return { name: field.name, type: icebergType(field.type, `${path}.${field.name}`) }
     })
     if (fields.length === 0) throw new Unkeepable(`column "${path}": an empty struct cannot be kept`)
