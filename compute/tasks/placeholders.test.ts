@@ -29,7 +29,13 @@ describe('placeholders', () => {
     })
   })
 
-  test('written ? never grow together with what stands behind them', () => {
+  test('written ? never grow together with what stands beside them', () => {
+    expect(read('SELECT a FROM t WHERE b>?AND c IN(?,?)LIMIT?')).toMatchObject({
+      sql: 'SELECT a FROM t WHERE b>$1 AND c IN($2,$3)LIMIT $4',
+      arity: 4,
+    })
+    expect(read('SELECT?FROM t')).toMatchObject({ sql: 'SELECT $1 FROM t', arity: 1 })
+    expect(read('SELECT ??')).toMatchObject({ sql: 'SELECT $1 $2', arity: 2 })
     expect(read('SELECT ?1')).toMatchObject({ sql: 'SELECT $1 1' })
     expect(read('SELECT ?AS a')).toMatchObject({ sql: 'SELECT $1 AS a' })
   })

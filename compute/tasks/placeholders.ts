@@ -173,11 +173,13 @@ export const readStatement = (text: string, dialect: Dialect): { ok: true; value
 
   let sql = ''
   let from = 0
+  // `LIMIT?` would grow together into a word, `?1` and `?x` into another placeholder.
   for (const [index, token] of questions.entries()) {
-    sql += `${text.slice(from, token.start)}$${index + 1}`
+    sql += text.slice(from, token.start)
+    if (/[\p{L}\p{M}\p{N}_$]$/u.test(sql.slice(-2))) sql += ' '
+    sql += `$${index + 1}`
     from = token.end
-    // `?1` or `?x` would grow together with the number into another placeholder.
-    if (/[\p{L}\p{N}_$]/u.test(text[from] ?? '')) sql += ' '
+    if (/^[\p{L}\p{M}\p{N}_$]/u.test(text.slice(from, from + 2))) sql += ' '
   }
   return { ok: true, value: { sql: sql + text.slice(from, last.end), arity, several } }
 }
