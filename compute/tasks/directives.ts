@@ -1,7 +1,7 @@
 import type { Family, QueueName } from '../../edge/contract/ids.ts'
 import { QueueName as QueueNameSchema } from '../../edge/contract/ids.ts'
 import type { AnnouncedTask, Param } from '../../edge/contract/tasks.ts'
-import { AnnouncedTask as AnnouncedTaskSchema } from '../../edge/contract/tasks.ts'
+import { AnnouncedTask as AnnouncedTaskSchema, ENGINES } from '../../edge/contract/tasks.ts'
 import type { EngineName } from '../engines/engine.ts'
 import { readFamily } from './family.ts'
 import type { Block, Tag } from './lines.ts'
@@ -13,15 +13,6 @@ import { readSchedule, type TaskSchedule } from './schedule.ts'
 import type { Read } from './values.ts'
 import { readBytes, readChoice, readDuration, readList, readParam, readTypes } from './values.ts'
 
-export const ENGINES = [
-  'duckdb',
-  'postgres',
-  'mysql',
-  'clickhouse',
-  'starrocks',
-  'trino',
-  'risingwave',
-] as const satisfies readonly EngineName[]
 const FORMATS = ['parquet', 'arrow', 'csv', 'json'] as const satisfies readonly AnnouncedTask['emit_format'][number][]
 /** The contract's limit for `description`. */
 const MAX_DESCRIPTION_CHARACTERS = 2_000

@@ -16,3 +16,17 @@ test('what JSON has changed, or what is no text, is refused before it could be b
     expect(bindArguments(plain, [value])).toEqual({ ok: true, args: [value] })
   expect(bindArguments(text, { a: '🦆' })).toEqual({ ok: true, args: ['🦆'] })
 })
+
+test('a value that can be written in several ways is kept in one', () => {
+  const types = ['int', 'bigint', 'bigint', 'double', 'double', 'boolean', 'uuid', 'decimal', 'text'] as const
+  const task = { name: 'w', params: types.map((type, n) => ({ name: `p${n}`, type })), arity: types.length }
+  const id = '0A0B0C0D-0000-4000-8000-000000000000'
+  expect(bindArguments(task, ['007', '42', '9007199254740993', '1.50', '-0', 'true', id, '1.50', '7'])).toEqual({
+    ok: true,
+    args: [7, 42, '9007199254740993', 1.5, '-0', true, id.toLowerCase(), '1.50', '7'],
+  })
+  expect(bindArguments(task, [7, 42, -1, 1.5, 0, false, null, 1.5, ''])).toEqual({
+    ok: true,
+    args: [7, 42, -1, 1.5, 0, false, null, 1.5, ''],
+  })
+})

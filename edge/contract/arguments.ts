@@ -61,8 +61,28 @@ export const expectedOf = (type: ParamType, value: Argument): string | null => {
   }
 }
 
+/** The one way to write a value, where JSON has several: "7" and 7 are the same argument, and their jobs identical. */
+const plain = (type: ParamType, value: Argument): Argument => {
+  if (value === null) return null
+  const number = Number(value)
+  switch (type) {
+    case 'int':
+    case 'bigint':
+      return Number.isSafeInteger(number) && !Object.is(number, -0) ? number : value
+    case 'double':
+      // JSON has no -0.
+      return Object.is(number, -0) ? value : number
+    case 'boolean':
+      return String(value) === 'true'
+    case 'uuid':
+      return String(value).toLowerCase()
+    default:
+      return value
+  }
+}
+
 /**
- * Puts a request's arguments in the order of `$1…`, fills in defaults and checks types, before anything is queued.
+ * Puts a request's arguments in the order of `$1…`, fills in defaults, checks types and writes each value in one way, before anything is queued.
  * Without `param` lines only the number of arguments can be judged; the engine judges the rest.
  */
 export const bindArguments = (task: { name: string; params: Param[]; arity: number }, given: Arguments | undefined): Bound => {
@@ -105,7 +125,7 @@ export const bindArguments = (task: { name: string; params: Param[]; arity: numb
         ok: false,
         detail: `The parameter "${param.name}" of "${task.name}" takes ${wanted}, not ${JSON.stringify(argument).slice(0, 100)}.`,
       }
-    args.push(argument)
+    args.push(plain(param.type, argument))
   }
   return { ok: true, args }
 }

@@ -24,7 +24,10 @@ export const Duration = z.union([
   z
     .string()
     .max(40)
-    .refine((text) => secondsOf(text) !== null, 'a duration is whole seconds, or a text such as 90s, 10m, 1h30m, 30d or 2w'),
+    .refine(
+      (text) => secondsOf(text) !== null,
+      'a duration is whole seconds, or a text such as 90s, 10m, 1h30m, 30d or 2w; from a second to a century (36500d)',
+    ),
 ])
 export type Duration = z.infer<typeof Duration>
 

@@ -73,6 +73,8 @@ export const Job = z.object({
   expires_at: Instant.nullable().optional(),
   /** How many tries it has. */
   max_tries: z.int().optional(),
+  /** How long it may run: what was asked for, but no longer than its task may; null: no limit. */
+  max_runtime_seconds: z.int().nullable().optional(),
   /** The job whose execution this one shares, and whose result it points to. */
   coalesced_with: JobId.nullable().optional(),
   /** The finished job whose result answered this one. */
@@ -129,12 +131,8 @@ export type SubmitBody = z.infer<typeof SubmitBody>
 
 /** Jobs in one batch, at most. */
 export const MAX_BATCH = 1_000
-export const BatchBody = z.strictObject({
-  jobs: z
-    .array(SubmitBody.extend({ task: TaskName }))
-    .min(1)
-    .max(MAX_BATCH),
-})
+export const BatchJob = SubmitBody.extend({ task: TaskName })
+export const BatchBody = z.strictObject({ jobs: z.array(BatchJob).min(1).max(MAX_BATCH) })
 export type BatchBody = z.infer<typeof BatchBody>
 
 /** In the order of the batch: what was taken, and what is wrong with the rest. */

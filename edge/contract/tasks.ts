@@ -2,6 +2,9 @@ import { z } from 'zod'
 import { Column } from './columns.ts'
 import { Family, Instant, PoolName, QueueName, Sha256, TaskName } from './ids.ts'
 
+/** Kinds of engines that a task or a submit can prefer by `engine_hint`. */
+export const ENGINES = ['duckdb', 'postgres', 'mysql', 'clickhouse', 'starrocks', 'trino', 'risingwave'] as const
+
 /** Types a `-- param:` line can name. They say how a value is checked at the edge and bound at the engine. */
 export const ParamType = z.enum(['text', 'int', 'bigint', 'double', 'decimal', 'boolean', 'date', 'timestamp', 'timestamptz', 'uuid'])
 export type ParamType = z.infer<typeof ParamType>

@@ -92,7 +92,7 @@ const submitHandler = async (c: AppContext): Promise<Response> => {
   return take(c, {
     ...(await prepareGroup(c, body)),
     request,
-    idempotency: key === null ? null : { key: await keyOf(c, '\n/v1/groups', key), body: request },
+    idempotency: key === null ? null : { key: await keyOf('\n/v1/groups', key), body: request },
     retries: null,
   })
 }

@@ -52,9 +52,11 @@ export const rememberLedger = async (c: AppContext): Promise<void> => {
   remembered.add(tenant)
 }
 
-/** An idempotency key within its scope: a task's name, or a route that begins with a line feed, which no such name has. */
-export const keyOf = (c: AppContext, route: string, key: string): Promise<string> =>
-  digest(canonicalJson([personOf(c).issuer, personOf(c).subject, route, key]))
+/**
+ * An idempotency key within its scope, the tenant (each has a ledger of its own) and the route: a task's name, or what begins with
+ * a line feed, which no such name has.
+ */
+export const keyOf = (route: string, key: string): Promise<string> => digest(canonicalJson([route, key]))
 
 const answerSubmit = (c: AppContext, job: Job, wait: number): Response => {
   const headers = { location: job.links.self ?? '', ...applied(wait) }
@@ -70,8 +72,8 @@ export const submitHandler = async (c: AppContext): Promise<Response> => {
     personOf(c),
     task,
     body,
-    // Scope: who asks and for which task; a replay was authorised anew before it came here.
-    key === null ? null : { key: await keyOf(c, task.name, key), body: await digest(canonicalJson(body)) },
+    // A replay was authorised anew before it came here.
+    key === null ? null : { key: await keyOf(task.name, key), body: await digest(canonicalJson(body)) },
   )
   if (!prepared.ok) throw fromFault(prepared)
   await rememberLedger(c)

@@ -3,6 +3,7 @@ import { toSeconds } from '../contract/durations.ts'
 import { PoolName, QueueName } from '../contract/ids.ts'
 import type { SubmitBody } from '../contract/jobs.ts'
 import type { Fault } from '../contract/problems.ts'
+import { ENGINES } from '../contract/tasks.ts'
 import type { CataloguedTask } from '../directory/catalogue.ts'
 import type { Person } from '../identity/identity.ts'
 import { oversize } from './args-size.ts'
@@ -33,6 +34,12 @@ export const prepareSubmission = (
       ok: false,
       code: 'invalid_arguments',
       detail: `The task "${task.name}" runs on ${task.db.join(', ') || 'duckdb'}, not on "${body.db}".`,
+    }
+  if (body.engine_hint !== undefined && !ENGINES.some((engine) => engine === body.engine_hint))
+    return {
+      ok: false,
+      code: 'invalid_arguments',
+      detail: `/engine_hint: there is no engine "${body.engine_hint}"; name one of ${ENGINES.join(', ')}.`,
     }
   if (body.fresh === true && body.reuse !== undefined)
     return { ok: false, code: 'invalid_body', detail: '/reuse: `fresh` asks for a new run and `reuse` for an old one; send one of them.' }

@@ -74,6 +74,7 @@ export const showJob = (row: JobRow, live: Liveness | null = null): Job => {
     eta: instant(row.eta),
     expires_at: instant(row.expires_at),
     max_tries: row.max_tries ?? triesOf(null),
+    max_runtime_seconds: row.max_runtime_seconds,
     coalesced_with: row.coalesced_with as JobId | null,
     reused_from: row.reused_from as JobId | null,
     retried_from: row.retried_from as JobId | null,

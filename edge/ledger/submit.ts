@@ -47,7 +47,7 @@ export interface Submission {
   reuse_seconds?: number | null
   /** The schedule that submits it. */
   schedule?: ScheduleId | null
-  /** Scope (principal and route) and key in one; `body` is the hash of the request. */
+  /** Scope (the route) and key in one; `body` is the hash of the request. */
   idempotency: { key: string; body: string } | null
 }
 

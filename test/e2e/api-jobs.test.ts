@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { z } from 'zod'
-import { isTerminal, Job } from '../../edge/contract/jobs.ts'
+import { BatchAnswer, isTerminal, Job } from '../../edge/contract/jobs.ts'
 import { TaskInfo } from '../../edge/contract/tasks.ts'
 import { type Client, JobPage, parsed, problemOf, TaskPage } from './support/client.ts'
 import { eventOf } from './support/follow.ts'
@@ -146,6 +146,26 @@ test('an Idempotency-Key answers the same request with the same job, and refuses
   expect(await problemOf(await submit('add', { args: [2] }, { 'idempotency-key': 'a b' }))).toMatchObject({ code: 'invalid_header' })
 })
 
+test('each job of a batch is checked and answered by itself, in order', async () => {
+  const jobs = [
+    { task: 'add', args: [40] },
+    { task: 'add', args: ['x'] },
+    { task: 'add', args: [1], ttl: 0 },
+    { task: 'none' },
+    7,
+    { task: 'add', args: ['40'] },
+  ]
+  const answer = await acme.ask('/v1/jobs/batch', { body: { jobs } })
+  expect(answer.status).toBe(200)
+  const { items } = BatchAnswer.parse(await answer.json())
+  expect(items.map(({ status }) => status)).toEqual([202, 422, 400, 404, 400, 202])
+  expect(items[2]).toMatchObject({ problem: { code: 'invalid_body', detail: expect.stringMatching(/^The job 2: \/ttl: /) } })
+  const [first, last] = [items[0], items[5]].map((item) => (item && 'job' in item ? item.job : null))
+  // Its argument says the same in other words.
+  expect(last).toMatchObject({ args: [40, 2, 'none'], coalesced_with: first?.id })
+  expect(await problemOf(await acme.ask('/v1/jobs/batch', { body: { jobs: [] } }))).toMatchObject({ code: 'invalid_body' })
+})
+
 test('requests that arrive together under one key are one job', async () => {
   const headers = { 'idempotency-key': 'together' }
   const answers = await Promise.all(Array.from({ length: 40 }, () => submit('add', { args: [4] }, headers)))
@@ -157,6 +177,7 @@ test('a live alias answers the same request with its job and another with 409; a
   const live = await acme.submit('slow', { alias: 'nightly' })
   expect((await acme.submit('slow', { alias: 'nightly' })).id).toBe(live.id)
   expect(await problemOf(await submit('add', { args: [1], alias: 'nightly' }))).toMatchObject({ code: 'alias_in_use', status: 409 })
+  expect(await problemOf(await submit('slow', { alias: 'nightly', fresh: true }))).toMatchObject({ code: 'alias_in_use', status: 409 })
   await acme.ask(`/v1/jobs/${live.id}/cancel`, { method: 'POST' })
   await acme.ended(live.id)
   const next = await acme.submit('add', { args: [1], alias: 'nightly' })
