@@ -34,7 +34,7 @@ interface Rule {
 const scoped = (scope: Scope): Rule => ({
   person: (person, resource) => {
     // The scope first: whoever lacks it learns nothing, not even by the kind of refusal.
-    if (!person.scopes.includes(scope)) return deny(`the token lacks the scope ${scope}`)
+    if (!person.scopes.includes(scope)) return deny(`the token lacks the scope ${scope}: get one that has it`)
     if (resource.tenant !== person.tenant) return { allow: false, code: 'not_found', detail: 'no such resource' }
     return ALLOW
   },

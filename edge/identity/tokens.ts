@@ -76,7 +76,7 @@ export const verifyToken = async (token: string, deps: VerifyDeps): Promise<Veri
     if (person && node) return refused('both_audiences', 'the token is made out to people and nodes at once: ask for one audience')
     return { ok: true, use: node ? 'node' : 'person', issuer, claims: { ...payload, sub, exp } }
   } catch (fault) {
-    return explain(fault)
+    return explain(fault, issuer)
   }
 }
 
@@ -92,15 +92,19 @@ const peek = (token: string): { iss: string | null; alg: string | null; kid: str
   }
 }
 
-const explain = (fault: unknown): Verified => {
-  if (fault instanceof errors.JWTExpired) return refused('expired', 'the token has expired')
+const explain = (fault: unknown, issuer: IssuerConfig): Verified => {
+  if (fault instanceof errors.JWTExpired) return refused('expired', 'the token has expired: get a new one')
   if (fault instanceof errors.JWKSNoMatchingKey || fault instanceof errors.JWKSMultipleMatchingKeys)
     return refused('unknown_key', "the token's key is not one that its issuer publishes")
   if (fault instanceof errors.JWTClaimValidationFailed) {
-    if (fault.claim === 'aud') return refused('audience', 'the token is made out to another audience')
-    if (fault.claim === 'nbf') return refused('not_yet_valid', 'the token is not valid yet')
+    if (fault.claim === 'aud')
+      return refused(
+        'audience',
+        `the token is made out to another audience: ask for "${issuer.audience}", or "${issuer.node_audience}" for a node`,
+      )
+    if (fault.claim === 'nbf') return refused('not_yet_valid', 'the token is not valid yet: wait for its time, or look at the clocks')
     return refused('claim', `the token's claim ${JSON.stringify(fault.claim)} is missing or wrong`)
   }
   if (fault instanceof errors.JWSSignatureVerificationFailed) return refused('signature', "the token's signature is wrong")
-  return refused('malformed', 'the token could not be verified')
+  return refused('malformed', 'the token could not be verified: get a new one')
 }
