@@ -5,8 +5,9 @@ export default defineConfig({
   test: {
     include: ['edge/**/*.test.ts', 'web/**/*.test.ts', 'test/**/*.test.ts'],
     exclude: ['test/peers/**', 'test/bench/**', 'node_modules/**'],
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
+    // No measure of speed: they end what hangs. A wait inside a test gives up sooner and says what for (test/support/patience.ts).
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
     // Two cores: files that start a whole system would starve each other.
     maxWorkers: 2,
   },

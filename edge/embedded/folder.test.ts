@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { openFolder, readNote, writeNote, writePrivate } from './folder.ts'
-import { readSettings, StartFault } from './settings.ts'
+import { DEFAULT_DRAIN_SECONDS, leaveMilliseconds, readSettings, StartFault } from './settings.ts'
 
 let root: string
 beforeEach(() => {
@@ -54,6 +54,12 @@ describe('settings', () => {
     expect(readSettings({})).toMatchObject({ port: 8787, config: null, demo: true, drainSeconds: 10 })
     expect(readSettings({}).state).toMatch(/\/\.scarab$/)
     expect(readSettings({}).tasks).toBeNull()
+  })
+
+  test('leave the launcher less than 15 s for its way out, and a longer drain its time', () => {
+    expect(leaveMilliseconds(DEFAULT_DRAIN_SECONDS)).toBeLessThan(15_000)
+    expect(leaveMilliseconds(0)).toBe(leaveMilliseconds(DEFAULT_DRAIN_SECONDS))
+    expect(leaveMilliseconds(60)).toBeGreaterThan(60_000)
   })
 
   test('come from the environment', () => {

@@ -33,7 +33,7 @@ const processIds = (): number[] => {
 }
 
 /** How long the kernel may take to bury a killed process before we go on. */
-const BURIAL_MS = 5_000
+const BURIAL_MS = 30_000
 const LOOK_MS = 10
 
 /** Kills what a launcher that was killed left running on the folder, and waits until it is gone. Only for the folder's lock holder. */

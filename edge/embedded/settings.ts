@@ -8,8 +8,15 @@ export class StartFault extends Error {
 }
 
 export const DEFAULT_PORT = 8787
-const DEFAULT_DRAIN_SECONDS = 10
+export const DEFAULT_DRAIN_SECONDS = 10
 const MAX_DRAIN_SECONDS = 3_600
+
+/** The whole way out is promised to take 15 s at most with the drain time that nobody changed; a shorter drain leaves no less time to end the rest. */
+const LEAVE_MS = 14_500
+/** What the end of everything may take beyond a long drain. */
+const LEAVE_MARGIN_MS = 4_500
+/** After this the launcher ends all by force, and itself with 1. */
+export const leaveMilliseconds = (drainSeconds: number): number => Math.max(LEAVE_MS, drainSeconds * 1000 + LEAVE_MARGIN_MS)
 
 /** The launcher's own settings; all come from the environment (`SCARAB_*`), as scripts of others rely on. */
 export interface Settings {

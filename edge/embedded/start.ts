@@ -1,15 +1,11 @@
 import { runDemo } from './demo.ts'
-import { explain, readSettings } from './settings.ts'
+import { explain, leaveMilliseconds, readSettings } from './settings.ts'
 import { type System, startSystem, systemOptions } from './system.ts'
 
 /** `npm start`: everything on this machine, until Ctrl-C or SIGTERM. */
 
 /** A terminal's Ctrl-C can arrive twice by way of npm; a person is slower than this. */
 const SAME_SIGNAL_MS = 500
-/** The whole way out, drain included, takes at most this much more than the drain time … */
-const LEAVE_MARGIN_MS = 4_500
-/** … and a short drain leaves all of this to a busy machine: 15 s are promised with the default drain of 10 s. */
-const LEAVE_MS = 14_500
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 let system: System | null = null
@@ -17,13 +13,10 @@ let starting: Promise<System> | null = null
 let leavingSince = 0
 
 const leave = async (drainSeconds: number): Promise<never> => {
-  const overdue = setTimeout(
-    () => {
-      system?.kill()
-      process.exit(1)
-    },
-    Math.max(LEAVE_MS, drainSeconds * 1000 + LEAVE_MARGIN_MS),
-  )
+  const overdue = setTimeout(() => {
+    system?.kill()
+    process.exit(1)
+  }, leaveMilliseconds(drainSeconds))
   overdue.unref()
   try {
     // A start under way is finished first, so that nothing it starts is left behind.

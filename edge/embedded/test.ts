@@ -42,21 +42,28 @@ const run = (command: string, args: string[]): Promise<{ code: number; output: s
 
 const title = (text: string): void => void process.stdout.write(`\n── ${text}\n`)
 const bin = (path: string): string => join(ROOT, 'node_modules', path)
-const check = ({ code }: { code: number }): Tally => (code === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 })
+
+/** What failed, told again at the end: a log is read from its tail. */
+const failures: string[] = []
+/** So much of what a program said last is told again where nothing better is known. */
+const LAST_WORDS = 3_000
+const tail = (text: string): string => text.trim().slice(-LAST_WORDS)
+
+const check = async (what: string, args: string[]): Promise<Tally> => {
+  title(what)
+  const { code, output } = await run(process.execPath, args)
+  if (code === 0) return { passed: 1, failed: 0 }
+  failures.push(`${what}\n${tail(output)}`)
+  return { passed: 0, failed: 1 }
+}
 
 const types = async (): Promise<Tally> => {
   const tally: Tally = { passed: 0, failed: 0 }
-  for (const project of PROJECTS) {
-    title(`types: ${project}`)
-    add(tally, check(await run(process.execPath, [bin('typescript/bin/tsc'), '-p', project])))
-  }
+  for (const project of PROJECTS) add(tally, await check(`types: ${project}`, [bin('typescript/bin/tsc'), '-p', project]))
   return tally
 }
 
-const lint = async (): Promise<Tally> => {
-  title('lint and format')
-  return check(await run(process.execPath, [bin('@biomejs/biome/bin/biome'), 'check', '.']))
-}
+const lint = (): Promise<Tally> => check('lint and format', [bin('@biomejs/biome/bin/biome'), 'check', '.'])
 
 const VitestReport = z.object({
   numPassedTests: z.int(),
@@ -71,13 +78,10 @@ const VitestReport = z.object({
   ),
 })
 
-/** What failed, told again at the end: a log is read from its tail. */
-const failures: string[] = []
-
 const vitest = async (folder: string): Promise<Tally> => {
   title('tests of the edge, the page, and of everything together (Vitest)')
   const file = join(folder, 'vitest.json')
-  const { code } = await run(process.execPath, [
+  const { code, output } = await run(process.execPath, [
     bin('vitest/vitest.mjs'),
     'run',
     '--reporter=default',
@@ -97,9 +101,9 @@ const vitest = async (folder: string): Promise<Tally> => {
       unloaded += 1
       failures.push(`${relative(ROOT, name)}\n${message ?? ''}`)
     }
-    return sure(code, { passed: report.numPassedTests, failed: report.numFailedTests + unloaded })
+    return sure(code, output, { passed: report.numPassedTests, failed: report.numFailedTests + unloaded })
   } catch (error) {
-    failures.push(`Vitest left no report that can be read: ${String(error)}`)
+    failures.push(`Vitest left no report that can be read: ${String(error)}\n${tail(output)}`)
     return { passed: 0, failed: 1 }
   }
 }
@@ -109,13 +113,24 @@ const bunTests = async (): Promise<Tally> => {
   const bun = process.env.SCARAB_BUN ?? findBun()
   if (!bun) return { passed: 0, failed: 1 }
   const { code, output } = await run(bun, ['test', '--timeout', String(PATIENCE_MS)])
-  for (const [, name] of output.matchAll(/^\(fail\) (.*)$/gm)) failures.push(`bun test > ${name}`)
+  let since: string[] = []
+  for (const line of output.split('\n')) {
+    const [, outcome, name] = /^\((pass|fail|skip|todo)\) (.*)$/.exec(line) ?? []
+    // Why comes before the name.
+    if (outcome === 'fail') failures.push(`bun test > ${name}\n${tail(since.join('\n'))}`)
+    since = outcome === undefined ? [...since, line] : []
+  }
   const count = (word: string): number => Number(new RegExp(`^\\s*(\\d+) ${word}$`, 'm').exec(output)?.[1] ?? 0)
-  return sure(code, { passed: count('pass'), failed: count('fail') })
+  return sure(code, output, { passed: count('pass'), failed: count('fail') })
 }
 
-/** A run that ended badly has failed, whatever it counted. */
-const sure = (code: number, tally: Tally): Tally => (code !== 0 && tally.failed === 0 ? { ...tally, failed: 1 } : tally)
+/** A run that ended badly has failed, whatever it counted: by an error that belongs to no test, of which only its output tells. */
+const sure = (code: number, output: string, tally: Tally): Tally => {
+  if (code === 0 || tally.failed > 0) return tally
+  const at = output.search(/Unhandled (Error|Rejection)/)
+  failures.push(`ended with ${code}, although no test failed\n${at < 0 ? tail(output) : output.slice(at, at + LAST_WORDS)}`)
+  return { ...tally, failed: 1 }
+}
 
 const add = (to: Tally, one: Tally): void => {
   to.passed += one.passed

@@ -3,6 +3,7 @@ import { build } from 'esbuild'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { createClient } from '../../web/client/index.ts'
+import { eventually, PATIENCE_MS } from '../support/patience.ts'
 import { type BuiltPage, buildForTest, launchBrowser } from './support-browser.ts'
 import { FLIGHTS_COLUMNS, flightsSql, makeResult, TYPES_COLUMNS, TYPES_SQL } from './support-results.ts'
 import { type SupportServer, startSupportServer } from './support-server.ts'
@@ -61,6 +62,7 @@ beforeAll(async () => {
   })
   browser = await launchBrowser()
   page = await browser.newPage()
+  page.setDefaultTimeout(PATIENCE_MS)
   const faults: string[] = []
   page.on('console', (message) => message.type() === 'error' && faults.push(message.text()))
   await page.goto(server.origin)
@@ -148,18 +150,19 @@ describe('a result in the browser', () => {
   })
 
   it('stops a statement when its signal aborts, and answers the next one', async () => {
-    const outcome = await page.evaluate(async () => {
+    const name = await page.evaluate(() => {
       const stop = new AbortController()
       const long = globalThis.opened.sql('SELECT count(*) FROM range(4000000000) t(i) WHERE hash(i) % 7 = 3', { signal: stop.signal }).then(
         () => 'answered',
         (error: Error) => error.name,
       )
       setTimeout(() => stop.abort(), 50)
-      const name = await long
-      const next = await globalThis.opened.sql('SELECT 7 AS n')
-      return { name, next: next.rows }
+      return long
     })
-    expect(outcome).toEqual({ name: 'AbortError', next: [[7]] })
+    expect(name).toBe('AbortError')
+    // Where the engine did not stop soon enough, a new one opens the copy first.
+    const next = await eventually(() => page.evaluate(() => globalThis.opened.sql('SELECT 7 AS n')))
+    expect(next.rows).toEqual([[7]])
   })
 
   it('summarises a column exactly', async () => {
@@ -253,7 +256,7 @@ describe('a result in the browser', () => {
       await close()
     }
     // Each refusal costs an engine.
-  }, 120_000)
+  }, 600_000)
 
   it('ends an engine that does not stop a statement, and opens the copy again', async () => {
     await open('flights')
@@ -265,22 +268,28 @@ describe('a result in the browser', () => {
           if (event.type === 'mode' && event.mode === 'local') resolve()
         })
       })
-      const stop = new AbortController()
-      // One step of this never ends: every row of one side meets all of the other.
-      const stuck = globalThis.opened
-        .sql('SELECT count(*) FROM result a, result b, result c WHERE a.fare + b.fare + c.fare < 0', { signal: stop.signal })
-        .then(
-          () => 'answered',
-          (error: Error) => error.name,
-        )
-      setTimeout(() => stop.abort(), 1_500)
-      const name = await stuck
+      let name = ''
+      // Told before it has got that far it does stop; then once more, told later.
+      for (let patience = 1_500; modes.length === 0; patience *= 2) {
+        const stop = new AbortController()
+        // One step of this never ends: every row of one side meets all of the other.
+        const stuck = globalThis.opened
+          .sql('SELECT count(*) FROM result a, result b, result c WHERE a.fare + b.fare + c.fare < 0', { signal: stop.signal })
+          .then(
+            () => 'answered',
+            (error: Error) => error.name,
+          )
+        setTimeout(() => stop.abort(), patience)
+        name = await stuck
+        // Who listens to the engine has heard of its end as well.
+        await new Promise((resolve) => setTimeout(resolve))
+      }
       await again
       return { name, modes, rows: (await globalThis.opened.sql('SELECT count(*) AS n FROM result')).rows }
     })
     expect(seen).toEqual({ name: 'AbortError', modes: ['preview', 'local'], rows: [[String(ROWS)]] })
     await close()
-  }, 120_000)
+  }, 600_000)
 
   it('loads the pack a second time from the browser’s own cache', async () => {
     server.requests.length = 0

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startWorld, type World } from '../e2e/support/world.ts'
+import { PATIENCE_MS } from '../support/patience.ts'
 import { launchBrowser } from './support-browser.ts'
 
 /*
@@ -27,6 +28,7 @@ beforeAll(async () => {
   })
   browser = await launchBrowser()
   page = await (await browser.newContext({ viewport: { width: 1360, height: 820 }, acceptDownloads: true })).newPage()
+  page.setDefaultTimeout(PATIENCE_MS)
   page.on('request', (request) => requests.push(`${request.method()} ${new URL(request.url()).pathname}`))
   page.on('console', (message) => {
     if (message.type() === 'error' && !message.text().startsWith('Failed to load resource')) faults.push(message.text())
@@ -57,6 +59,7 @@ describe('the page on the real edge', () => {
     await page.waitForSelector('[data-report=all_flights]')
     expect(page.url()).not.toContain('code=')
     const other = await browser.newPage()
+    other.setDefaultTimeout(PATIENCE_MS)
     await other.goto(address)
     await other.waitForSelector('[role=alert]')
     await other.close()
@@ -65,9 +68,8 @@ describe('the page on the real edge', () => {
   it('runs a report over three million rows and slices all of it without a request', async () => {
     await page.click('[data-report=all_flights]')
     await page.click('[data-hook=run]')
-    await page.waitForSelector('[data-job-state=succeeded]', { timeout: 60_000 })
-    await page.waitForSelector('[data-painted]')
-    await page.waitForSelector('[data-mode=local]', { timeout: 60_000 })
+    await page.waitForSelector('[data-job-state=succeeded] [data-painted]')
+    await page.waitForSelector('[data-mode=local]')
     await untilShown('{}')
     await page.waitForSelector('[data-publication=published]')
     expect(await page.textContent('[data-hook=rows]')).toBe('3,000,000 rows')

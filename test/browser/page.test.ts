@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { PATIENCE_MS } from '../support/patience.ts'
 import { sampleTasks } from './serve.ts'
 import { type BuiltPage, buildForTest, launchBrowser } from './support-browser.ts'
 import { type SupportServer, startSupportServer } from './support-server.ts'
@@ -36,6 +37,7 @@ const openPage = async (options: { colorScheme?: 'light' | 'dark'; width?: numbe
     permissions: ['clipboard-read', 'clipboard-write'],
   })
   page = await context.newPage()
+  page.setDefaultTimeout(PATIENCE_MS)
   faults = []
   // A refused script or style of the content security policy is an error of the console, too.
   page.on('console', (message) => {
@@ -46,6 +48,7 @@ const openPage = async (options: { colorScheme?: 'light' | 'dark'; width?: numbe
 beforeEach(() => openPage())
 afterEach(async () => {
   server.fail(null)
+  server.release()
   expect(faults).toEqual([])
   await context.close()
 })
@@ -92,13 +95,22 @@ describe('the page', () => {
   it('takes a report from its form to any row of the result, without a request while slicing', async () => {
     await signIn()
     expect(page.url()).not.toContain(server.code)
+    const { promise: looked, resolve: look } = Promise.withResolvers<void>()
+    await page.route('**/result.duckdb', async (route) => {
+      await looked
+      await route.continue()
+    })
     server.hold()
     await run('flights')
     await page.waitForSelector('[data-step=running][data-step-state=now] progress[value="65"]')
     server.release()
+    // The first rows come with the end of the job: they wait for no copy.
     await page.waitForSelector('[data-job-state=succeeded] [data-painted]')
+    expect(await page.getAttribute('[data-hook=mode]', 'data-mode')).toBe('preview')
     expect(await page.textContent('[data-hook=rows]')).toBe('400,000 rows')
+    look()
     await untilLocal()
+    await page.unroute('**/result.duckdb')
     await untilShown('{}')
     await page.waitForSelector('[data-publication=published]')
     // The explorer's figures come from the copy as well.
@@ -224,9 +236,11 @@ describe('the page', () => {
 
   it('follows a job through broken connections to its end', async () => {
     await signIn()
+    server.hold()
     await run('flights_by_month')
     await page.waitForSelector('[data-job-state=running]')
     server.dropStreams()
+    server.release()
     await page.waitForSelector('[data-job-state=succeeded]')
     await page.waitForSelector('[data-publication=published]')
     await untilLocal()
@@ -336,6 +350,7 @@ describe('the page', () => {
       await context.close()
       context = await browser.newContext({ viewport: { width: 1360, height: 820 }, colorScheme, bypassCSP: true, reducedMotion: 'reduce' })
       page = await context.newPage()
+      page.setDefaultTimeout(PATIENCE_MS)
       const found: string[] = []
       const check = async (where: string): Promise<void> => {
         for (const fault of await seriousFaults()) found.push(`${where}: ${fault}`)

@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path'
 import chromium from '@sparticuz/chromium'
 import { type Browser, chromium as playwright } from 'playwright-core'
 import { buildPage } from '../../web/build.mjs'
+import { PATIENCE_MS } from '../support/patience.ts'
 
 const PACKAGE = dirname(dirname(createRequire(import.meta.url).resolve('@sparticuz/chromium')))
 const KEPT = join(import.meta.dirname, '../../node_modules/.cache')
@@ -55,6 +56,7 @@ export const launchBrowser = async (): Promise<Browser> => {
     headless: true,
     env: { ...process.env, LD_LIBRARY_PATH: join(folder, 'al2023/lib'), FONTCONFIG_FILE: join(folder, 'fonts.conf') },
     // The package's own switches turn the web's safety off and keep everything in one process: not those.
+    timeout: PATIENCE_MS,
     args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu', '--hide-scrollbars', '--force-color-profile=srgb'],
   })
 }

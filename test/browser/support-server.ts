@@ -355,7 +355,9 @@ export const startSupportServer = async (options: {
       streams.set(response, { sent: Number(request.headers['last-event-id'] ?? 0), until: url.searchParams.get('until') ?? 'terminal' })
       job.readers.add(response)
       response.on('close', () => job.readers.delete(response))
-      return wake(job)
+      wake(job)
+      if (job.progress !== null && !isDone(job)) response.write(`event: progress\ndata: ${JSON.stringify(job.progress)}\n\n`)
+      return
     }
     if (job.state !== 'succeeded' || made === null) return problem(response, 409, 'no_result', `The job is ${job.state}`)
     if (parts[2] === 'result') return json(response, 200, resultDocument(job, made))

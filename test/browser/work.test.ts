@@ -2,6 +2,7 @@ import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { StepInfo } from '../../edge/contract/groups.ts'
 import { seriousFaults, tabTo } from '../e2e/support/page.ts'
+import { PATIENCE_MS } from '../support/patience.ts'
 import { sampleTasks } from './serve.ts'
 import { type BuiltPage, buildForTest, launchBrowser } from './support-browser.ts'
 import { type SupportServer, startSupportServer } from './support-server.ts'
@@ -28,6 +29,7 @@ beforeEach(async () => {
   server = await startSupportServer({ dist: built.outdir, tasks: await sampleTasks(100), work })
   context = await browser.newContext({ viewport: { width: 1360, height: 820 }, timezoneId: 'Europe/Berlin', locale: 'en-GB' })
   page = await context.newPage()
+  page.setDefaultTimeout(PATIENCE_MS)
   faults = []
   page.on('console', (message) => {
     if (message.type() === 'error' && !message.text().startsWith('Failed to load resource')) faults.push(message.text())
@@ -99,7 +101,7 @@ describe('groups', () => {
     expect(await page.evaluate(() => document.activeElement?.getAttribute('data-hook'))).toBe('approve')
     expect(await page.textContent('[data-line=release]')).toContain('Three payments are open. Publish?')
     // Events do not tell the deadline: the group is looked at anew.
-    await page.waitForSelector('[data-line=release] :text("Unless somebody does, it counts as rejected in 25 min.")')
+    await page.waitForSelector('[data-line=release] :text-matches("Unless somebody does, it counts as rejected in 2[0-5] min\\\\.")')
     await page.keyboard.press('Enter')
     await untilStep('release', 'succeeded')
     expect(await page.textContent('[data-line=release]')).toContain('Approved by ann@example.com.')

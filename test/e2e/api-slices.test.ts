@@ -1,6 +1,7 @@
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Job } from '../../edge/contract/jobs.ts'
 import { SliceAnswer } from '../../edge/contract/slices.ts'
+import { eventually } from '../support/patience.ts'
 import { type Client, parsed, problemOf } from './support/client.ts'
 import { startWorld, type World } from './support/world.ts'
 
@@ -340,13 +341,11 @@ test('without a node small results are still sliced, and a question that needs o
     const [near, far] = await Promise.all([guest.run('small'), guest.run('large')])
     await guest.published(far.id)
     await node.stop(1)
-    await vi.waitFor(
-      async () =>
-        expect(await problemOf(await guest.ask(`/v1/jobs/${far.id}/slice`, { body: { sql: 'SELECT 1 AS n FROM result' } }))).toMatchObject({
-          code: 'no_node',
-          status: 503,
-        }),
-      { timeout: 20_000, interval: 200 },
+    await eventually(async () =>
+      expect(await problemOf(await guest.ask(`/v1/jobs/${far.id}/slice`, { body: { sql: 'SELECT 1 AS n FROM result' } }))).toMatchObject({
+        code: 'no_node',
+        status: 503,
+      }),
     )
     expect((await guest.slice(near.id, { where: [{ col: 'id', op: '>', value: 5 }], select: ['id'], order: ['-id'] })).rows).toEqual([
       [7],
@@ -358,7 +357,7 @@ test('without a node small results are still sliced, and a question that needs o
     expect(refused.headers.get('retry-after')).toMatch(/^\d+$/)
     expect(await problemOf(refused)).toMatchObject({ code: 'no_node' })
     expect(await problemOf(await guest.ask(`/v1/jobs/${far.id}/result.csv`))).toMatchObject({ code: 'no_node' })
-    expect((await fetch(`${lone.system.origin}/readyz`)).status).toBe(503)
+    await eventually(async () => expect((await fetch(`${lone.system.origin}/readyz`)).status).toBe(503))
   } finally {
     await lone.end()
   }

@@ -1,18 +1,17 @@
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { ProgressEvent } from '../../edge/contract/events.ts'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Job } from '../../edge/contract/jobs.ts'
+import { eventually } from '../support/patience.ts'
 import { type PostgresServer, startPostgres } from '../support/postgres.ts'
 import { type Client, problemOf } from './support/client.ts'
 import { eventOf, follow, readJob } from './support/follow.ts'
 import { rowsPerJob } from './support/iceberg.ts'
 import { busyThreads, DUCKDB_CHILD, descendants, isAlive } from './support/processes.ts'
 import { type Observer, observe } from './support/sql.ts'
-import { serverEvents } from './support/sse.ts'
 import { startWorld, type World } from './support/world.ts'
 
 const STREAMED_ROWS = 800_000
-/** "Within a second", and what a machine with other work to do may add. */
-const STOP_MS = 2_500
+/** A lock at the server, which a stream waits for in its middle: it is broken there, and not before or after. */
+const GATE = 1_815
 
 const TASKS = {
   'cancel.sql': `
@@ -26,11 +25,12 @@ SELECT count(*) AS n FROM range(100000000) AS a (i), range(100000000) AS b (j) W
 
 -- name: asleep
 -- db: shop
-SELECT 1 AS n FROM pg_sleep(60)
+SELECT 1 AS n FROM pg_sleep(3600)
 
 -- name: stream
 -- db: shop
-SELECT i, md5(i::text) AS text FROM generate_series(1, ${STREAMED_ROWS}) AS s (i)
+SELECT i, md5(i::text) || CASE i WHEN ${STREAMED_ROWS / 2} THEN pg_advisory_xact_lock_shared(${GATE})::text ELSE '' END AS text
+FROM generate_series(1, ${STREAMED_ROWS}) AS s (i)
 
 -- name: breaks
 -- db: shop
@@ -72,27 +72,22 @@ const active = async (text: string): Promise<number[]> => {
   return rows.map(([pid]) => Number(pid))
 }
 const untilActive = (text: string): Promise<number> =>
-  vi.waitFor(
-    async () => {
-      const [pid] = await active(text)
-      if (pid === undefined) throw new Error(`no backend runs ${text}`)
-      return pid
-    },
-    { timeout: 20_000, interval: 20 },
-  )
-
-/** The backend that is sending a job's rows: the node has some, and the statement has not ended. */
-const untilStreaming = async (id: string): Promise<number> => {
-  for await (const { type, data } of serverEvents(await client.ask(`/v1/jobs/${id}/events`))) {
-    if (type !== 'progress') continue
-    const { progress } = ProgressEvent.parse(data)
-    if (!progress?.rows) continue
-    const [pid] = await active('generate_series')
-    if (pid === undefined) break
+  eventually(async () => {
+    const [pid] = await active(text)
+    if (pid === undefined) throw new Error(`no backend runs ${text}`)
     return pid
-  }
-  throw new Error('the stream ended before it could be broken')
-}
+  })
+
+const closeGate = (): Promise<unknown> => observer.query(`SELECT pg_advisory_lock(${GATE})`)
+const openGate = (): Promise<unknown> => observer.query(`SELECT pg_advisory_unlock(${GATE})`)
+/** The backend that stands in the middle of a job's rows: the node has some, and the others are yet to come. */
+const untilStreaming = (id: string): Promise<number> =>
+  eventually(async () => {
+    const [held] = await observer.query(`SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = ${GATE} AND NOT granted`)
+    const { progress } = await readJob(client, id)
+    if (held === undefined || !progress?.rows) throw new Error(`no stream is half way: ${JSON.stringify({ held, progress })}`)
+    return Number(held[0])
+  })
 
 describe('a cancel', () => {
   test('of a waiting job ends it at once, and it never runs', async () => {
@@ -110,18 +105,15 @@ describe('a cancel', () => {
     expect(await readJob(client, id)).toMatchObject({ state: 'cancelled', attempt: 0, started_at: null })
   })
 
-  test('of a running DuckDB statement stops it within a second or so', async () => {
+  test('of a running DuckDB statement stops it', async () => {
     const { id } = await client.submit('endless')
     await eventOf(client, id, ({ state }) => state === 'running')
     const node = world.system.nodePid() ?? 0
-    const child = await vi.waitFor(
-      () => {
-        const busy = descendants(node, DUCKDB_CHILD).find((pid) => busyThreads(pid) > 0)
-        if (busy === undefined) throw new Error('no DuckDB child is at work')
-        return busy
-      },
-      { timeout: 20_000, interval: 20 },
-    )
+    const child = await eventually(() => {
+      const busy = descendants(node, DUCKDB_CHILD).find((pid) => busyThreads(pid) > 0)
+      if (busy === undefined) throw new Error('no DuckDB child is at work')
+      return busy
+    })
     // The node list shows the slot, to the tenant whose job it is.
     const busy = async (asker: Client): Promise<unknown> => (await asker.ask('/v1/nodes')).json()
     const shows = (slots: number, taken: number): unknown => ({
@@ -136,31 +128,32 @@ describe('a cancel', () => {
     expect(job).toMatchObject({ state: 'cancelled', result: null, cancel: { outcome: 'confirmed' } })
     expect(job.cancel?.reason).toBeTruthy()
     expect(events.map(({ cancel: outcome }) => outcome)).toContain('requested')
-    expect(Date.parse(job.finished_at ?? '') - Date.parse(job.cancel?.requested_at ?? '')).toBeLessThan(STOP_MS)
-    // Dead, or back at rest: nothing computes for a job that is over.
-    await vi.waitFor(() => expect(isAlive(child) ? busyThreads(child) : 0).toBe(0), { timeout: STOP_MS, interval: 20 })
+    // Dead, or back at rest: nothing computes for a job that is over. (That a statement which ignores its interrupt for a second
+    // costs its process is tested beside the process: compute/duckdb/pool.test.ts.)
+    await eventually(() => expect(isAlive(child) ? busyThreads(child) : 0).toBe(0))
     expect(await client.run('quick')).toMatchObject({ state: 'succeeded' })
   })
 
   test('of a statement at PostgreSQL ends it at the server', async () => {
     const { id } = await client.submit('asleep')
-    await untilActive('pg_sleep(60)')
+    await untilActive('pg_sleep(3600)')
     expect((await cancel(id)).status).toBe(202)
     const job = await client.ended(id)
     expect(job).toMatchObject({ state: 'cancelled', result: null, cancel: { outcome: 'confirmed' } })
     expect(job.cancel?.reason).toBeTruthy()
     // "Confirmed" is the server's own word: no waiting here.
-    expect(await active('pg_sleep(60)')).toEqual([])
-    expect(Date.parse(job.finished_at ?? '') - Date.parse(job.cancel?.requested_at ?? '')).toBeLessThan(STOP_MS)
+    expect(await active('pg_sleep(3600)')).toEqual([])
   })
 
   test('in the middle of a stream leaves no result', async () => {
+    await closeGate()
     const { id } = await client.submit('stream')
     await untilStreaming(id)
     expect((await cancel(id)).status).toBe(202)
     const job = await client.ended(id)
     expect(job).toMatchObject({ state: 'cancelled', result: null, rows: null })
     expect(await active('generate_series')).toEqual([])
+    await openGate()
     expect((await client.ask(`/v1/jobs/${id}/result`)).status).toBe(409)
   })
 
@@ -174,9 +167,11 @@ describe('a cancel', () => {
 
 describe('a source that breaks in the middle of its stream', () => {
   test('by a killed backend: the attempt fails with the reason, and the next one has every row', async () => {
+    await closeGate()
     const { id } = await client.submit('stream')
     const pid = await untilStreaming(id)
     expect(await observer.query(`SELECT pg_terminate_backend(${pid})`)).toEqual([['t']])
+    await openGate()
     const { events } = await follow(client, id)
     const lost = events.find(({ state }) => state === 'scheduled')
     expect(lost?.reason).toMatch(/terminat|connection|lost|closed/i)
@@ -193,8 +188,9 @@ describe('a source that breaks in the middle of its stream', () => {
   })
 
   test('by a backend that dies without a word: no shorter result either', async () => {
+    await closeGate()
     const { id } = await client.submit('stream')
-    // The server restarts itself after such a death, and ends every other session.
+    // The server restarts itself after such a death, and ends every other session: that of the gate, too.
     process.kill(await untilStreaming(id), 'SIGKILL')
     const { events } = await follow(client, id)
     const lost = events.filter(({ state }) => state === 'scheduled')

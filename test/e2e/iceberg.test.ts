@@ -1,6 +1,7 @@
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
 import type { Job } from '../../edge/contract/jobs.ts'
+import { eventually } from '../support/patience.ts'
 import { type Client, parsed } from './support/client.ts'
 import { readFamily, rowsPerJob } from './support/iceberg.ts'
 import { startWorld, type World } from './support/world.ts'
@@ -85,13 +86,10 @@ test('a deleted job’s rows leave the table, and only they', async () => {
   // One that is deleted while its publication may still be under way.
   for (const { id } of [doomed, early]) expect((await acme.ask(`/v1/jobs/${id}`, { method: 'DELETE' })).status).toBe(204)
   const last = await done('rows', [1])
-  await vi.waitFor(
-    async () => {
-      const now = await rowsPerJob(acme, 'acme', 'reports.rows')
-      expect([now.get(kept.id), now.get(doomed.id), now.get(early.id), now.get(last.id)]).toEqual([5, undefined, undefined, 1])
-    },
-    { timeout: 30_000, interval: 250 },
-  )
+  await eventually(async () => {
+    const now = await rowsPerJob(acme, 'acme', 'reports.rows')
+    expect([now.get(kept.id), now.get(doomed.id), now.get(early.id), now.get(last.id)]).toEqual([5, undefined, undefined, 1])
+  })
   const wanted = new Map([...before].filter(([id]) => id !== doomed.id && id !== early.id).concat([[last.id, 1]]))
   expect(await rowsPerJob(acme, 'acme', 'reports.rows')).toEqual(wanted)
   const { snapshots } = await metadataOf('reports.rows')

@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { eventually } from '../support/patience.ts'
 import { type PostgresServer, startPostgres } from '../support/postgres.ts'
 import type { Client } from './support/client.ts'
 import { eventOf, follow, persistently, readJob } from './support/follow.ts'
@@ -51,13 +52,10 @@ describe('a node killed in mid-run', () => {
   })
 
   const untilGated = (waiting: number): Promise<void> =>
-    vi.waitFor(
-      async () => {
-        const found = await gate.query(`SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = ${GATE} AND NOT granted`)
-        expect(found).toEqual([[String(waiting)]])
-      },
-      { timeout: 20_000, interval: 20 },
-    )
+    eventually(async () => {
+      const found = await gate.query(`SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = ${GATE} AND NOT granted`)
+      expect(found).toEqual([[String(waiting)]])
+    })
 
   test('another attempt finishes the job, and its result appears once', async () => {
     await gate.query(`SELECT pg_advisory_lock(${GATE})`)
@@ -120,34 +118,25 @@ describe('a node killed in mid-run', () => {
     expect(job).toMatchObject({ state: 'cancelled', attempt: 1, result: null })
     expect(['confirmed', 'not_confirmed']).toContain(job.cancel?.outcome)
     // Whatever was heard of it: nothing computes for it any more.
-    await vi.waitFor(
-      () => expect(descendants(world.system.nodePid() ?? 0, DUCKDB_CHILD).filter((pid) => busyThreads(pid) > 0)).toEqual([]),
-      { timeout: 5_000, interval: 20 },
-    )
+    await eventually(() => expect(descendants(world.system.nodePid() ?? 0, DUCKDB_CHILD).filter((pid) => busyThreads(pid) > 0)).toEqual([]))
   })
 
   test('takes its DuckDB children with it', async () => {
     const { id } = await client.submit('endless')
-    const node = await vi.waitFor(
-      () => {
-        const pid = world.system.nodePid()
-        if (pid === null) throw new Error('no node runs')
-        return pid
-      },
-      { timeout: 20_000, interval: 20 },
-    )
-    const busy = await vi.waitFor(
-      () => {
-        const found = descendants(node, DUCKDB_CHILD).find((pid) => busyThreads(pid) > 0)
-        if (found === undefined) throw new Error('no DuckDB child is at work')
-        return found
-      },
-      { timeout: 20_000, interval: 20 },
-    )
+    const node = await eventually(() => {
+      const pid = world.system.nodePid()
+      if (pid === null) throw new Error('no node runs')
+      return pid
+    })
+    const busy = await eventually(() => {
+      const found = descendants(node, DUCKDB_CHILD).find((pid) => busyThreads(pid) > 0)
+      if (found === undefined) throw new Error('no DuckDB child is at work')
+      return found
+    })
     const children = descendants(node, DUCKDB_CHILD)
     expect(children).toContain(busy)
     world.system.kill9Node()
-    await vi.waitFor(() => expect(children.filter(isAlive)).toEqual([]), { timeout: 5_000, interval: 20 })
+    await eventually(() => expect(children.filter(isAlive)).toEqual([]))
     // It would never end by itself.
     await client.ask(`/v1/jobs/${id}/cancel`, { method: 'POST' })
     expect(await client.ended(id)).toMatchObject({ state: 'cancelled' })

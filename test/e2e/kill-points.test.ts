@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { eventually } from '../support/patience.ts'
 import type { Client } from './support/client.ts'
 import { type FaultServer, faultPointsInSource, startFaultServer } from './support/faults.ts'
 import { type Ended, judge, LOAD_TASKS, runJob } from './support/load.ts'
@@ -55,13 +56,13 @@ describe('workerd killed at a named point', () => {
 
   test.each(POINTS)('%s: what was acknowledged ends once, and its readers miss nothing', async (point) => {
     // Jobs move after they have ended: the kill before this one may have come last of all.
-    const before = await vi.waitFor(() => world.system.workerdPid() ?? Promise.reject(new Error('workerd is not back')), 20_000)
+    const before = await eventually(() => world.system.workerdPid() ?? Promise.reject(new Error('workerd is not back')))
     const killed = faults.killAt(point, () => world.system.kill9Workerd())
     const jobs = (['small', 'large', 'failing', 'small'] as const).map((task) => runJob(client, task, n++))
     const [, ...results] = await Promise.all([killed, ...jobs])
     ended.push(...results)
     // What was killed last of all may not be gone yet.
-    await vi.waitFor(() => expect(world.system.workerdPid()).not.toBe(before), 20_000)
+    await eventually(() => expect(world.system.workerdPid()).not.toBe(before))
   })
 
   test('after all of it, everything is there once', async () => {

@@ -97,7 +97,7 @@ describe('a zombie', () => {
     expect(grant.ok).toBe(true)
 
     const second = await dial('replaced')
-    await serve(second, [fakeTask('replaced')])
+    await serve(second, [fakeTask('replaced')], 0)
     expect(await first.gone).toBe('replaced')
 
     // The upload that was granted to the old attempt.
@@ -109,6 +109,7 @@ describe('a zombie', () => {
     expect(await second.outcome(late.message)).toMatchObject({ outcome: 'fenced' })
     expect(await second.grant(offer, { bytes: 10, sha256: sha256(late.bytes) })).toMatchObject({ ok: false, code: 'fenced' })
 
+    second.tell({ type: 'want', want: 4 })
     const again = await second.offer()
     expect(again).toMatchObject({ job: id, attempt: offer.attempt + 1 })
     expect(await accept(second, again)).toMatchObject({ outcome: 'ok' })

@@ -8,6 +8,7 @@ import { Queue } from '../../edge/contract/queues.ts'
 import { Schedule } from '../../edge/contract/schedules.ts'
 import { DEMO_TENANT } from '../../edge/embedded/system.ts'
 import { launchBrowser } from '../browser/support-browser.ts'
+import { eventually } from '../support/patience.ts'
 import { type Client, parsed } from './support/client.ts'
 import { seriousFaults, tabTo, type Visit, visit } from './support/page.ts'
 import { startWorld, type World } from './support/world.ts'
@@ -121,7 +122,7 @@ describe('groups on the real system', () => {
       ['undo', 'succeeded'],
     ] as const)
       await untilStep(step, state)
-    expect(await places()).toEqual(before)
+    await eventually(async () => expect(await places()).toEqual(before))
     expect(await page.textContent('[data-line=publish] .step-error')).toContain('Could not convert')
     expect(await page.textContent('[data-line=release]')).toContain('Approved by')
     expect(await page.textContent('[data-line=orders] td:last-child')).toMatch(/\d/)

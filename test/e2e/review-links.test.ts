@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { eventually } from '../support/patience.ts'
 import { dialNode, type FakeNode, fakeTask, leaseOf, newSession, serve } from './support/fake-node.ts'
 import { serverEvents } from './support/sse.ts'
 import { startWorld, type World } from './support/world.ts'
@@ -15,7 +16,7 @@ afterAll(() => world.end())
 
 /** Dials until the edge is there again. */
 const redial = (session: string, token: string): Promise<FakeNode> =>
-  vi.waitFor(() => dialNode({ origin: world.system.origin, token, session }), { timeout: 30_000, interval: 200 })
+  eventually(() => dialNode({ origin: world.system.origin, token, session }))
 
 test('an answer to a question of the life before is not taken for another question’s (I6)', async () => {
   const real = await world.system.startNode({ name: 'real' })
@@ -79,9 +80,7 @@ test('the progress of an attempt that was given back is not told of the job that
   const lease = leaseOf(await node.offer())
   expect(await node.outcome({ type: 'accept', items: [{ ...lease, start: true }] })).toMatchObject({ outcome: 'ok' })
   node.tell({ type: 'progress', ...lease, phase: 'executing', percent: 40, rows: 7, engine: 'duckdb' })
-  await vi.waitFor(async () => expect(await (await bolt.ask(`/v1/jobs/${id}`)).json()).toMatchObject({ progress: { percent: 40 } }), {
-    timeout: 20_000,
-  })
+  await eventually(async () => expect(await (await bolt.ask(`/v1/jobs/${id}`)).json()).toMatchObject({ progress: { percent: 40 } }))
   expect(await node.ask({ type: 'drain' })).toMatchObject({ type: 'ack' })
   expect(await node.outcome({ type: 'return', items: [{ ...lease, reason: 'the test gives it back' }] })).toMatchObject({ outcome: 'ok' })
   const stream = await bolt.ask(`/v1/jobs/${id}/events`)

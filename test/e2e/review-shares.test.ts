@@ -1,33 +1,43 @@
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { JobPage, parsed } from './support/client.ts'
 import { dialNode, fakeTask } from './support/fake-node.ts'
+import { eventOf } from './support/follow.ts'
 import { startWorld, type World } from './support/world.ts'
 
 const TASKS = {
   'one.sql': '-- name: one\n-- db: duckdb\nSELECT 1 AS n\n',
+  // Holds a slot until it is cancelled.
+  'endless.sql': '-- name: endless\n-- db: duckdb\nSELECT count(*) AS n FROM range(1000000000000) t(i) WHERE sqrt(i) < -1\n',
   'huge.sql': '-- name: huge\n-- db: duckdb\nSELECT uuid() AS id FROM range(6100000)\n',
 }
 
+const SLOTS = 2
 let world: World
 beforeAll(async () => {
-  world = await startWorld({ tasks: TASKS })
+  world = await startWorld({ tasks: TASKS, nodeToml: `[node]\nslots = ${SLOTS}\n` })
 })
 afterAll(() => world.end())
 
 test('a tenant with one job does not wait for all jobs of another', async () => {
-  const [acme, bolt] = [await world.as('acme'), await world.as('bolt')]
+  const [acme, bolt, corp] = [await world.as('acme'), await world.as('bolt'), await world.as('corp')]
   await Promise.all([acme.run('one'), bolt.run('one')])
+  // Nothing is served until all of them wait, however slowly they are submitted.
+  const holders = await Promise.all(Array.from({ length: SLOTS }, () => corp.submit('endless', { fresh: true })))
+  await Promise.all(holders.map(({ id }) => eventOf(corp, id, ({ state }) => state === 'running')))
   // Each for itself: identical jobs would be one.
-  const one = () => acme.ask('/v1/tasks/one/jobs', { body: { fresh: true } })
-  for (let sent = 0; sent < 400; sent += 50) await Promise.all(Array.from({ length: 50 }, one))
-  const job = await bolt.run('one')
+  const many = await acme.ask('/v1/jobs/batch', { body: { jobs: Array.from({ length: 400 }, () => ({ task: 'one', fresh: true })) } })
+  expect(many.status).toBe(200)
+  const { id } = await bolt.submit('one', { fresh: true })
+  for (const holder of holders) expect((await corp.ask(`/v1/jobs/${holder.id}/cancel`, { method: 'POST' })).status).toBe(202)
+  const job = await bolt.ended(id)
   expect(job.state).toBe('succeeded')
-  const answer = await acme.ask('/v1/jobs?state=waiting&limit=500')
-  const { items } = (await answer.json()) as { items: { id: string }[] }
-  // Without a fair share none would be left: the lane of the other tenant is served to its end.
-  expect(items.length).toBeGreaterThan(50)
-  await Promise.all(items.map(({ id }) => acme.ask(`/v1/jobs/${id}/cancel`, { method: 'POST' })))
+  const { items } = await parsed(await acme.ask('/v1/jobs?limit=500'), JobPage)
+  // Without a fair share none would begin after it: the lane of the other tenant is served to its end.
+  const later = items.filter(({ started_at }) => started_at === null || Date.parse(started_at) > Date.parse(job.started_at ?? ''))
+  expect(later.length).toBeGreaterThan(300)
+  await Promise.all(later.map((one) => acme.ask(`/v1/jobs/${one.id}/cancel`, { method: 'POST' })))
 })
 
 test('a job whose node is gone does not hold up others in its lane', async () => {
@@ -37,10 +47,8 @@ test('a job whose node is gone does not hold up others in its lane', async () =>
   await ghost.ask({ type: 'announce', tasks: [fakeTask('haunted')], last: true })
   await ghost.hangUp()
   const waits = await corp.submit('haunted')
-  const began = performance.now()
+  // That they need not wait for the pool's next try is tested in its own time: edge/pool/unreachable.test.ts.
   for (let n = 0; n < 10; n++) expect((await corp.run('one')).state).toBe('succeeded')
-  // Each would wait for the pool's next try, two seconds.
-  expect(performance.now() - began).toBeLessThan(15_000)
   expect((await (await corp.ask(`/v1/jobs/${waits.id}`)).json()) as object).toMatchObject({ state: 'waiting' })
 })
 
@@ -55,7 +63,7 @@ test('a file that is uploaded in parts is whole', async () => {
   expect(await acme.slice(job.id, { group: [], select: [{ fn: 'count_distinct', col: 'id', as: 'n' }] })).toMatchObject({
     rows: [['6100000']],
   })
-}, 180_000)
+}, 600_000)
 
 test('nobody without a token can make the edge keep objects for pools that never were', async () => {
   const count = (): number =>

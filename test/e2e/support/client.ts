@@ -5,6 +5,7 @@ import { ResultDocument } from '../../../edge/contract/manifests.ts'
 import { ProblemDocument } from '../../../edge/contract/problems.ts'
 import { SliceAnswer } from '../../../edge/contract/slices.ts'
 import { TaskInfo } from '../../../edge/contract/tasks.ts'
+import { PATIENCE_MS } from '../../support/patience.ts'
 import { type ServerEvent, serverEvents } from './sse.ts'
 
 export interface Ask {
@@ -33,13 +34,11 @@ export interface Client {
   /** Waits for a succeeded job's pack; a result that is too large for one never has it. */
   packed(id: string): Promise<void>
   result(id: string): Promise<ResultDocument>
+  /** Asks again while the answer takes too long. */
   slice(id: string, question: unknown): Promise<SliceAnswer>
   /** Asks until the answer is not 202 any more, as its Retry-After says. */
   made(path: string, ask?: Ask): Promise<Response>
 }
-
-/** A request that takes longer has failed: no test waits for ever. */
-const LIMIT_MS = 55_000
 
 const refuse = async (what: string, answer: Response): Promise<never> => {
   throw new Error(`${what}: ${answer.status} ${await answer.text()}`)
@@ -53,7 +52,7 @@ export const client = (origin: string, token: string): Client => {
       method: method ?? (body === undefined && raw === undefined ? 'GET' : 'POST'),
       headers: { authorization: `Bearer ${token}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
       redirect: 'manual',
-      signal: AbortSignal.timeout(LIMIT_MS),
+      signal: AbortSignal.timeout(PATIENCE_MS),
       ...(raw === undefined ? (body === undefined ? {} : { body: JSON.stringify(body) }) : { body: raw }),
     })
   const ended: Client['ended'] = async (id) => {
@@ -100,11 +99,17 @@ export const client = (origin: string, token: string): Client => {
       return answer.ok ? ResultDocument.parse(await answer.json()) : refuse(id, answer)
     },
     slice: async (id, question) => {
-      const answer = await ask(`/v1/jobs/${id}/slice`, { body: question })
-      return answer.ok ? SliceAnswer.parse(await answer.json()) : refuse(JSON.stringify(question), answer)
+      const until = Date.now() + PATIENCE_MS
+      for (;;) {
+        const answer = await ask(`/v1/jobs/${id}/slice`, { body: question })
+        if (answer.ok) return SliceAnswer.parse(await answer.json())
+        // "Ask again": a large file may still be on its way to the node.
+        if (answer.status !== 504 || Date.now() > until) return refuse(JSON.stringify(question), answer)
+        await answer.body?.cancel()
+      }
     },
     made: async (path, one) => {
-      const until = Date.now() + LIMIT_MS
+      const until = Date.now() + PATIENCE_MS
       for (;;) {
         const answer = await ask(path, one)
         if (answer.status !== 202 || Date.now() > until) return answer

@@ -1,11 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { Column, ResultSchema } from '../../../edge/contract/columns.ts'
 import { plainTask } from '../../../edge/contract/fixture.ts'
-import { type Lease, NODE_PROTOCOL_VERSION, NODE_SUBPROTOCOL, type Offer, ToNode } from '../../../edge/contract/node.ts'
+import { type Lease, NODE_PROTOCOL_VERSION, NODE_SUBPROTOCOL, type Offer, PING_SECONDS, ToNode } from '../../../edge/contract/node.ts'
 import type { AnnouncedTask } from '../../../edge/contract/tasks.ts'
-
-/** A message that does not come within this time is a failed test. */
-const PATIENCE_MS = 30_000
+import { PATIENCE_MS } from '../../support/patience.ts'
 
 type MessageOf<Type extends ToNode['type']> = Extract<ToNode, { type: Type }>
 
@@ -21,6 +19,8 @@ export interface FakeNode {
   next<Type extends ToNode['type']>(type: Type): Promise<MessageOf<Type>>
   /** The next offer that was not taken yet. */
   offer(): Promise<Offer>
+  /** The next offers that were not taken yet: one at least, and at most so many. */
+  offers(most: number): Promise<Offer[]>
   /** Outcome of a one-item request. */
   outcome(message: object): Promise<{ outcome: string; detail: string | null }>
   /** Code of the refusal of a grant request, or its puts. */
@@ -96,6 +96,10 @@ export const dialNode = async ({ origin, token, session = newSession(), holding 
     socket.addEventListener('error', () => reject(new Error('the edge did not open the link')))
   })
 
+  // However long a test takes, its node lives.
+  const pinging = setInterval(() => socket.send('ping'), PING_SECONDS * 1000)
+  void gone.then(() => clearInterval(pinging))
+
   const tell = (message: object): void => socket.send(JSON.stringify(message))
   const next = async <Type extends ToNode['type']>(type: Type): Promise<MessageOf<Type>> =>
     (await take((message) => message.type === type, type)) as MessageOf<Type>
@@ -117,6 +121,10 @@ export const dialNode = async ({ origin, token, session = newSession(), holding 
     holding,
   })
   const welcome = await next('welcome')
+  const untaken = async (most: number): Promise<Offer[]> => {
+    while (offers.length === 0) await next('offers')
+    return offers.splice(0, most)
+  }
   return {
     session,
     welcome,
@@ -125,12 +133,11 @@ export const dialNode = async ({ origin, token, session = newSession(), holding 
     next,
     gone,
     offer: async () => {
-      for (;;) {
-        const first = offers.shift()
-        if (first) return first
-        await next('offers')
-      }
+      const [first] = await untaken(1)
+      if (!first) throw new Error('no offer')
+      return first
     },
+    offers: untaken,
     outcome: async (message) => {
       const answer = await ask(message)
       if (answer.type === 'refused') return { outcome: 'refused', detail: answer.code }

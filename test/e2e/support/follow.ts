@@ -1,12 +1,11 @@
-import { JobEvent } from '../../../edge/contract/events.ts'
+import { eventPage, JobEvent } from '../../../edge/contract/events.ts'
 import { isTerminal, Job } from '../../../edge/contract/jobs.ts'
+import { PATIENCE_MS } from '../../support/patience.ts'
 import type { Ask, Client } from './client.ts'
 import { serverEvents } from './sse.ts'
 
 /** What a client waits before it dials again: shorter than a browser's, so that no moment of the edge's return is missed. */
 const RETRY_MS = 25
-/** A reader or asker that is not done by then has failed. */
-const PATIENCE_MS = 90_000
 
 const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, RETRY_MS))
 
@@ -61,13 +60,18 @@ export const submitPersistently = async (client: Client, task: string, body: unk
 
 export const readJob = async (client: Client, id: string): Promise<Job> => Job.parse(await readPersistently(client, `/v1/jobs/${id}`))
 
+const Events = eventPage(JobEvent)
+/** All events of a job so far. */
+export const eventsSoFar = async (client: Client, id: string): Promise<JobEvent[]> =>
+  Events.parse(await readPersistently(client, `/v1/jobs/${id}/events?after=0&wait=0`)).items
+
 export interface Followed {
   events: JobEvent[]
   /** How often the stream was opened. */
   connections: number
 }
 
-/** Nothing follows this event in a stream that is read until publication. */
+/** After this event a stream that is read until publication ends; that of a pack alone may still come with it. */
 const isLast = ({ state, publication, type }: JobEvent): boolean =>
   state === 'succeeded' ? type === 'publication' && publication !== 'pending' : isTerminal(state)
 
@@ -80,8 +84,8 @@ export const follow = async (client: Client, id: string, seen?: (event: JobEvent
   const events: JobEvent[] = []
   let connections = 0
   for (;;) {
+    if (events.some(isLast)) return { events, connections }
     const last = events.at(-1)
-    if (last && isLast(last)) return { events, connections }
     if (Date.now() > until) throw new Error(`${id} did not end: ${events.map(({ seq, state }) => `${seq} ${state}`).join(', ')}`)
     const answer = await persistently(client, `/v1/jobs/${id}/events?until=published`, {
       headers: last ? { 'last-event-id': String(last.seq) } : {},

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
+import { PATIENCE_MS } from '../../support/patience.ts'
 
 /** A page of the browser that remembers what it asked for and what it complained of. */
 export interface Visit {
@@ -30,13 +31,10 @@ interface Violation {
   nodes: { target: string[]; failureSummary: string }[]
 }
 
-/** How long anything on the page may take. */
-const LIMIT_MS = 40_000
-
 export const visit = async (browser: Browser, colorScheme: 'light' | 'dark' = 'light'): Promise<Visit> => {
   const context = await browser.newContext({ viewport: { width: 1360, height: 850 }, colorScheme, acceptDownloads: true })
   const page = await context.newPage()
-  page.setDefaultTimeout(LIMIT_MS)
+  page.setDefaultTimeout(PATIENCE_MS)
   const requests: string[] = []
   const faults: string[] = []
   context.on('request', (request) => {
@@ -117,9 +115,9 @@ const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.mi
 export const seriousFaults = async (page: Page): Promise<string[]> => {
   // Not as a script of the page, which its policy would refuse.
   await page.evaluate(AXE)
-  // A transition is no colour.
+  // A transition is no colour. One whose element goes away meanwhile is over, too.
   await page.evaluate(() =>
-    Promise.all(document.getAnimations().map((one) => (one.effect?.getTiming().iterations === Infinity ? null : one.finished))),
+    Promise.allSettled(document.getAnimations().map((one) => (one.effect?.getTiming().iterations === Infinity ? null : one.finished))),
   )
   return page.evaluate(async () => {
     const { violations } = await window.axe.run(document, {

@@ -43,7 +43,12 @@ export const startWorld = async ({ tasks, nodeToml, ...options }: WorldOptions =
     tasks: [join(folder, 'tasks')],
     ...(nodeToml === undefined ? {} : { config: join(folder, 'node.toml') }),
   })
-  if (options.node !== false) await system.ready()
+  try {
+    if (options.node !== false) await system.ready()
+  } catch (fault) {
+    await system.stop()
+    throw fault
+  }
   return {
     system,
     folder,
