@@ -1,8 +1,8 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { workerBundle, workerSettings } from './cache.ts'
+import { keepPage, workerBundle, workerSettings } from './cache.ts'
 import { ROOT } from './runtimes.mjs'
 import { StartFault } from './settings.ts'
 
@@ -47,6 +47,30 @@ describe("the Worker's bundle", () => {
       expect(text.includes(word), word).toBe(false)
     }
     expect(text.includes('// edge/embedded/')).toBe(false)
+  })
+})
+
+describe('pages that were built', () => {
+  test('stay while an instance may serve them, and go a day after they were last used', () => {
+    const now = Date.UTC(2026, 10, 21)
+    const hour = 3_600
+    for (const [name, age] of [
+      ['page-mine', 90],
+      ['page-of-a-running-one', 2],
+      ['page-of-another-running-one', 23],
+      ['page-forgotten', 25],
+      ['draft-killed', 25],
+      ['worker-kept', 90],
+    ] as const) {
+      mkdirSync(join(folder, name))
+      utimesSync(join(folder, name), now / 1000 - age * hour, now / 1000 - age * hour)
+    }
+    expect(keepPage(folder, join(folder, 'page-mine'), now)).toBe(join(folder, 'page-mine'))
+    const left = ['page-mine', 'page-of-a-running-one', 'page-of-another-running-one', 'worker-kept']
+    expect(readdirSync(folder).sort()).toEqual(left)
+    // What was used just now is kept for another day.
+    keepPage(folder, join(folder, 'page-of-another-running-one'), now + 20 * hour * 1000)
+    expect(readdirSync(folder).sort()).toEqual(left)
   })
 })
 

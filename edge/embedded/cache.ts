@@ -1,5 +1,17 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { accessSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { join, relative } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { z } from 'zod'
@@ -119,7 +131,7 @@ export const pageFolder = async (cache: string, say: (line: string) => void): Pr
   const sources = ['web', 'edge/contract'].flatMap((folder) => filesUnder(folder))
   const hash = hashFiles([...sources, LOCK_FILE], 'page')
   const target = join(cache, `page-${hash}`)
-  if (hash !== null && existsSync(join(target, 'index.html'))) return target
+  if (hash !== null && existsSync(join(target, 'index.html'))) return keepPage(cache, target)
   say('building the page …')
   const draft = join(cache, `draft-${randomBytes(6).toString('hex')}`)
   const older = readdirSync(cache).filter((name) => name.startsWith('page-'))
@@ -141,9 +153,22 @@ export const pageFolder = async (cache: string, say: (line: string) => void): Pr
     rmSync(draft, { recursive: true, force: true })
     if (!existsSync(join(target, 'index.html'))) throw fault
   }
-  // A running instance may still serve the newest of the others.
-  for (const name of older.slice(0, -1)) rmSync(join(cache, name), { recursive: true, force: true })
-  return target
+  return keepPage(cache, target)
+}
+
+/** A page that no start has used for so long goes. Sooner, it would go from under an instance that serves it. */
+const PAGE_KEPT_MS = 24 * 3600 * 1000
+
+/** Marks a page as used now, and removes what was used long ago: other pages, and drafts whose build was killed. */
+export const keepPage = (cache: string, page: string, now = Date.now()): string => {
+  utimesSync(page, now / 1000, now / 1000)
+  for (const name of readdirSync(cache)) {
+    if (!/^(page|draft)-/.test(name)) continue
+    const path = join(cache, name)
+    const used = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? now
+    if (now - used > PAGE_KEPT_MS) rmSync(path, { recursive: true, force: true })
+  }
+  return page
 }
 
 const BuiltPage = z.object({ files: z.array(z.object({ name: z.string(), bytes: z.int() })) })

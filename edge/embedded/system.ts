@@ -18,6 +18,8 @@ const CRON_MS = 60_000
 /** A start that takes longer than this says so and ends. */
 const READY_SECONDS = 120
 const READY_POLL_MS = 25
+/** An answer that does not come is asked for again. */
+const READY_ANSWER_MS = 10_000
 
 export const DEMO_TENANT = 'demo'
 const NODE_NAME = 'embedded'
@@ -293,7 +295,7 @@ const untilReady = async (origin: string, stopped: () => boolean): Promise<void>
   let last = 'no answer'
   while (!stopped()) {
     try {
-      const answer = await fetch(`${origin}/readyz`)
+      const answer = await fetch(`${origin}/readyz`, { signal: AbortSignal.timeout(READY_ANSWER_MS) })
       last = await answer.text()
       if (answer.ok) return
     } catch (fault) {

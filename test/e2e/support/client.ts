@@ -46,6 +46,9 @@ const refuse = async (what: string, answer: Response): Promise<never> => {
 
 const isPack = ({ data }: ServerEvent): boolean => typeof data === 'object' && data !== null && 'type' in data && data.type === 'pack'
 
+/** A file of a whole large result is the longest that the edge works for one request. */
+const MAKING_MS = 2 * PATIENCE_MS
+
 export const client = (origin: string, token: string): Client => {
   const ask: Client['ask'] = (path, { method, headers = {}, body, raw } = {}) =>
     fetch(`${origin}${path}`, {
@@ -109,7 +112,7 @@ export const client = (origin: string, token: string): Client => {
       }
     },
     made: async (path, one) => {
-      const until = Date.now() + PATIENCE_MS
+      const until = Date.now() + MAKING_MS
       for (;;) {
         const answer = await ask(path, one)
         if (answer.status !== 202 || Date.now() > until) return answer

@@ -77,9 +77,9 @@ const isLast = ({ state, publication, type }: JobEvent): boolean =>
 
 /**
  * Reads a job's numbered events to its publication as an `EventSource` does: a broken stream is opened again with
- * `Last-Event-ID`. I9: rejects at the first gap or repeat.
+ * `Last-Event-ID`. I9: rejects at the first gap or repeat. Reads no further once `seen` answers true.
  */
-export const follow = async (client: Client, id: string, seen?: (event: JobEvent) => void): Promise<Followed> => {
+export const follow = async (client: Client, id: string, seen?: (event: JobEvent) => unknown): Promise<Followed> => {
   const until = Date.now() + PATIENCE_MS
   const events: JobEvent[] = []
   let connections = 0
@@ -102,7 +102,7 @@ export const follow = async (client: Client, id: string, seen?: (event: JobEvent
             `job ${id}: event ${event.seq} (id ${number}) came where ${expected} was due, after ${connections} connections`,
           )
         events.push(event)
-        seen?.(event)
+        if (seen?.(event) === true) return { events, connections }
       }
     } catch (fault) {
       if (fault instanceof OutOfOrder) throw fault
@@ -116,9 +116,9 @@ class OutOfOrder extends Error {
 }
 
 /** Resolves with the first event that fits, rejects when the job's events end without one. */
-export const eventOf = (client: Client, id: string, fits: (event: JobEvent) => boolean): Promise<JobEvent> =>
-  new Promise((resolve, reject) => {
-    follow(client, id, (event) => {
-      if (fits(event)) resolve(event)
-    }).then(({ events }) => reject(new Error(`${id} ended without that event: ${JSON.stringify(events)}`)), reject)
-  })
+export const eventOf = async (client: Client, id: string, fits: (event: JobEvent) => boolean): Promise<JobEvent> => {
+  const { events } = await follow(client, id, fits)
+  const last = events.at(-1)
+  if (last && fits(last)) return last
+  throw new Error(`${id} ended without that event: ${JSON.stringify(events)}`)
+}

@@ -40,7 +40,7 @@ export interface Ended {
 }
 
 /** Submits a job under its number, through every break, and reads its events to the end of its publication. */
-export const runJob = async (client: Client, task: LoadTask, n: number, seen?: (event: JobEvent) => void): Promise<Ended> => {
+export const runJob = async (client: Client, task: LoadTask, n: number, seen?: (event: JobEvent) => unknown): Promise<Ended> => {
   const acknowledged = await submitPersistently(client, task, { args: [n] }, `job-${n}`)
   return { task, acknowledged, followed: await follow(client, acknowledged.id, seen) }
 }
