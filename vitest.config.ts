@@ -6,8 +6,8 @@ export default defineConfig({
     include: ['edge/**/*.test.ts', 'web/**/*.test.ts', 'test/**/*.test.ts'],
     exclude: ['test/peers/**', 'test/bench/**', 'node_modules/**'],
     // No measure of speed: they end what hangs. A wait inside a test gives up sooner and says what for (test/support/patience.ts).
-    testTimeout: 300_000,
-    hookTimeout: 300_000,
+    testTimeout: 600_000,
+    hookTimeout: 600_000,
     // Two cores: files that start a whole system would starve each other.
     maxWorkers: 2,
   },

@@ -41,7 +41,7 @@ test('the CSV of a whole result goes up in parts where one PUT would be too long
   expect(createHash('sha256').update(bytes).digest('hex')).toBe(wanted.digest('hex'))
   // Object storage marks what was put together by the number of its parts.
   expect(answer.headers.get('etag')).toMatch(new RegExp(`-${Math.ceil(bytes.length / PART_BYTES)}"$`))
-}, 600_000)
+}, 900_000)
 
 /** A slice of a result that is there: nothing is kept of one that nobody can read. */
 let key: string

@@ -64,7 +64,7 @@ test('a file that is uploaded in parts is whole', async () => {
   const hash = createHash('sha256')
   for await (const bytes of file.body ?? []) hash.update(bytes)
   expect(hash.digest('hex')).toBe(files[0]?.sha256)
-}, 600_000)
+}, 900_000)
 
 test('nobody without a token can make the edge keep objects for pools that never were', async () => {
   const count = (): number =>

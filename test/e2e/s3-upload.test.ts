@@ -121,7 +121,7 @@ test('a larger one goes in presigned parts, and the edge puts them together', as
   expect(seen.filter(({ method }) => method === 'POST')).toEqual([])
   const whole = await acme.ask(`/v1/jobs/${job.id}/result.parquet`, { method: 'HEAD' })
   expect([whole.status, whole.headers.get('content-length')]).toEqual([200, String(bytes)])
-}, 600_000)
+}, 900_000)
 
 test('a small result needs no object storage of the node at all', async () => {
   const job = await acme.run('tiny')

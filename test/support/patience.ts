@@ -2,7 +2,7 @@
  * How long a test waits for what must come sooner or later. It says nothing about speed: it only turns a wait that would never
  * end into a failure with its reason, before the time of the whole test is over (`testTimeout` in vitest.config.ts).
  */
-export const PATIENCE_MS = 120_000
+export const PATIENCE_MS = 240_000
 const LOOK_EVERY_MS = 20
 
 /** Looks again and again until `look` does not throw; its last fault is the failure. For what no event tells of. */
