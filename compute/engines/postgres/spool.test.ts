@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { PATIENCE_MS } from '../../test-patience.ts'
 import type { Source } from '../engine.ts'
 import { type Fixture, openFixture } from './fixture.ts'
 
 // A database server is started here, on a machine that may have other things to do.
-setDefaultTimeout(60_000)
+setDefaultTimeout(PATIENCE_MS)
 
 let pg: Fixture
 beforeAll(async () => {
