@@ -26,13 +26,6 @@ test('no type is switched off', () => {
   for (const path of sources('ts', 'tsx')) expect(/@ts-(ignore|nocheck)/.test(textOf(path)), path).toBe(false)
 })
 
-test('every test of Bun that waits for something says how long: its own five seconds are a stop watch', () => {
-  const patient = (text: string): boolean => text.includes('\nsetDefaultTimeout(PATIENCE_MS)\n')
-  const waiting = sources('ts').filter((path) => /^compute\/.*\.test\.ts$/.test(path) && /\basync\b|Promise/.test(textOf(path)))
-  expect(waiting.length).toBeGreaterThan(20)
-  expect(waiting.filter((path) => !patient(textOf(path)))).toEqual([])
-})
-
 test('the Worker has nothing of the development issuer in it', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'scarab-bundle-'))
   try {
