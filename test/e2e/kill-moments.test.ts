@@ -12,7 +12,7 @@ const LANES = 5
  * A moment lies so many events after the edge answers again, at most, and a little later. Counted in what was done, not in time
  * alone: on a slow machine the edge would else be killed before it has done anything, each time.
  */
-const MOST_EVENTS = 12
+const MOST_EVENTS = 6
 const MOST_MS = 100
 const MIX: readonly LoadTask[] = ['small', 'small', 'large', 'small', 'failing']
 
@@ -35,7 +35,7 @@ describe('workerd killed at random moments under load', () => {
   })
   afterAll(() => world.end())
 
-  test(`${KILLS} kills: everything acknowledged ends once, readers miss nothing, rows are there once`, { timeout: 900_000 }, async () => {
+  test(`${KILLS} kills: everything acknowledged ends once, readers miss nothing, rows are there once`, { timeout: 1_800_000 }, async () => {
     const seed = Number(process.env.SCARAB_SEED ?? Math.floor(Math.random() * 2 ** 32))
     console.info(`kill-moments: SCARAB_SEED=${seed}`)
     const random = numbers(seed)

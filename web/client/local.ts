@@ -1,7 +1,7 @@
 import { normalise } from '../../edge/contract/slice-form.ts'
 import { quoted, type StructuredNormal } from '../../edge/contract/slice-sql.ts'
 import { columnOf, rowsOf } from './arrow.ts'
-import type { Engine, QueryOptions } from './engine.ts'
+import { type Engine, EngineError, type QueryOptions } from './engine.ts'
 import { asWritten, positions, rowsAt, wholeSlice } from './sql.ts'
 import type { View } from './view.ts'
 import { type Cell, type Column, type Filter, MAX_SQL_ROWS, ViewError, type ViewSpec } from './wire.ts'
@@ -122,8 +122,8 @@ export class LocalCopy {
     try {
       return await this.#keep(userSelect(sql), made, options)
     } catch (error) {
-      if (error instanceof Error) error.message = asWritten(error.message)
-      throw error
+      // Only the engine speaks of lines; the message of an abort cannot be written to.
+      throw error instanceof EngineError ? new EngineError(asWritten(error.message)) : error
     }
   }
 
