@@ -7,8 +7,16 @@ import { type PartitionSpec, specBy } from './specs.ts'
 export const MAX_SNAPSHOTS = 100
 /** A list longer than this is merged: DuckDB reads every manifest for every query. */
 export const MAX_MANIFESTS = 60
-/** Entries of one merged manifest, and of those that are read for it at once: about 20 MB in memory, of an isolate's 128. */
+/** Entries of one merged manifest, and of those that are read for it at once … */
 export const MAX_MERGED_ENTRIES = 1_000
+/** … which have so many columns with statistics in all: about 30 MB in memory, of an isolate's 128. */
+const MAX_MERGED_STATISTICS = 25_000
+const MIN_MERGED_ENTRIES = 25
+
+/** How many entries a merged manifest takes in a table of so many columns. */
+export const mergedEntries = (columns: number): number =>
+  Math.max(MIN_MERGED_ENTRIES, Math.min(MAX_MERGED_ENTRIES, Math.floor(MAX_MERGED_STATISTICS / columns)))
+
 /** How many older metadata files stay named (and stored). */
 export const MAX_METADATA_LOG = 20
 

@@ -1,9 +1,10 @@
 import { type AvroCodec, readAvroFile, writeAvroFile } from './avro-file.ts'
-import { type CommitPlan, MAX_MERGED_ENTRIES } from './commit.ts'
+import { type CommitPlan, mergedEntries } from './commit.ts'
 import { keyOf } from './location.ts'
 import { ADDED, DELETED, type Entry, EXISTING, manifestEntries, manifestFile } from './manifest.ts'
 import { compareBytes, type ListedManifest, listed, listedManifests, manifestListFile } from './manifest-list.ts'
 import { metadataText } from './metadata.ts'
+import { leaves as leafColumns } from './schema.ts'
 import { JOB_ID, type PartitionSpec, RUN_DATE } from './specs.ts'
 
 /** Object storage, as far as a commit needs it. Keys, not addresses. A missing object is null. */
@@ -108,12 +109,17 @@ export const writeSnapshot = async (
   await fault('table.list-put')
   await objects.put(keyOf(plan.metadataUri), utf8.encode(metadataText(plan.metadata)))
   await fault('table.metadata-put')
-  const small = manifests.filter(isSmall)
+  const small = manifests.filter(isSmall(plan))
   // Of each spec one stays small, whatever is joined.
   return { manifests: manifests.length, joinable: small.length - new Set(small.map(({ specId }) => specId)).size }
 }
 
-const isSmall = (manifest: ListedManifest): boolean => liveFiles(manifest) <= MAX_MERGED_ENTRIES / 2
+const most = ({ schema }: CommitPlan): number => mergedEntries(leafColumns(schema.fields).length)
+
+const isSmall = (plan: CommitPlan): ((manifest: ListedManifest) => boolean) => {
+  const half = most(plan) / 2
+  return (manifest) => liveFiles(manifest) <= half
+}
 
 /** Whether a manifest can hold files of these jobs, by what the list says of it: a table has many, and most are not read for it. */
 const mayHold = (manifest: ListedManifest, spec: PartitionSpec, removes: CommitPlan['removes']): boolean => {
@@ -134,13 +140,13 @@ const byDate = (date: number) => {
   return (a: ListedManifest, b: ListedManifest): number => first(a) - first(b) || Number(a.sequence - b.sequence)
 }
 
-/** Neighbours, so many that what is made of them has at most `MAX_MERGED_ENTRIES`. */
-const groupsOf = (manifests: readonly ListedManifest[]): ListedManifest[][] => {
+/** Neighbours, so many that what is made of them has at most `limit` files. */
+const groupsOf = (manifests: readonly ListedManifest[], limit: number): ListedManifest[][] => {
   const groups: ListedManifest[][] = []
-  let files = MAX_MERGED_ENTRIES
+  let files = limit
   for (const manifest of manifests) {
     files += liveFiles(manifest)
-    if (files > MAX_MERGED_ENTRIES) {
+    if (files > limit) {
       groups.push([])
       files = liveFiles(manifest)
     }
@@ -159,12 +165,13 @@ const merged = async (
   read: (manifest: ListedManifest) => Promise<Entry[]>,
   put: (spec: PartitionSpec, entries: readonly Entry[]) => Promise<ListedManifest>,
 ): Promise<ListedManifest[]> => {
-  const out = manifests.filter((manifest) => !isSmall(manifest))
-  for (const specId of new Set(manifests.map((manifest) => manifest.specId))) {
+  const small = manifests.filter(isSmall(plan))
+  const out = manifests.filter((manifest) => !small.includes(manifest))
+  for (const specId of new Set(small.map((manifest) => manifest.specId))) {
     const spec = specById(plan, specId)
     const date = spec.fields.findIndex((field) => field['source-id'] === RUN_DATE)
     const day = (entry: Entry): number => Number(entry.file.partition[date] ?? 0)
-    for (const group of groupsOf(manifests.filter((one) => one.specId === specId && isSmall(one)).sort(byDate(date)))) {
+    for (const group of groupsOf(small.filter((one) => one.specId === specId).sort(byDate(date)), most(plan))) {
       const entries: Entry[] = []
       if (group.length > 1)
         for (const manifest of group) for (const entry of await read(manifest)) if (entry.status !== DELETED) entries.push(survives(entry))

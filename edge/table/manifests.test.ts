@@ -33,8 +33,8 @@ const world = () => {
     await drive(core, outside)
   }
   /** One commit with one job of so many files. */
-  const publish = async (job: number, files = 1, by: string | null = null): Promise<void> => {
-    const columns = [{ name: by ?? 'x', type: 'int' as const }]
+  const publish = async (job: number, files = 1, by: string | null = null, more = 0): Promise<void> => {
+    const columns = [by ?? 'x', ...Array.from({ length: more }, (_, n) => `more_${n}`)].map((name) => ({ name, type: 'int' as const }))
     const answer = core.ensureSchema({ tenant, family, columns, partition_by: by === null ? null : [by] })
     if (!answer.ok) throw new Error(answer.detail)
     const { schema } = answer
@@ -101,4 +101,14 @@ test('manifests of many specs, of which none can be joined with another, are lef
   const { manifests, metadata } = await table()
   expect(manifests).toHaveLength(MAX_MANIFESTS + 1)
   expect(new Set(metadata.snapshots.map(({ summary }) => summary.operation))).toEqual(new Set(['append']))
+})
+
+test('in a wide table fewer files are joined, so that what is in memory together stays the same', async () => {
+  const { table, run, publish } = world()
+  for (let n = 0; n <= MAX_MANIFESTS; n++) await publish(n, 2, null, 246)
+  await run()
+  const { manifests, live, metadata } = await table()
+  expect(metadata.snapshots.at(-1)?.summary.operation).toBe('replace')
+  expect(live).toHaveLength(2 * (MAX_MANIFESTS + 1))
+  expect(Math.max(...manifests.map(({ files }) => files.existing))).toBe(100)
 })
