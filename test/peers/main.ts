@@ -1,4 +1,4 @@
-import { deepStrictEqual, match, rejects } from 'node:assert/strict'
+import { deepStrictEqual, match } from 'node:assert/strict'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -6,12 +6,16 @@ import { z } from 'zod'
 import type { Job } from '../../edge/contract/jobs.ts'
 import { ROOT } from '../../edge/embedded/runtimes.mjs'
 import { type System, startSystem } from '../../edge/embedded/system.ts'
-import { type Client, client } from '../e2e/support/client.ts'
-import { type DuckDbReader, openDuckDb, type Rows } from './duckdb.ts'
+import { client } from '../e2e/support/client.ts'
+import { check, done, Reading, say, tally } from './check.ts'
+import { openDuckDb } from './duckdb.ts'
+import { checkKinds, KIND_TASKS } from './kinds.ts'
 import { openPyIceberg, type PyIceberg } from './pyiceberg.ts'
+import { checkSqlPeer, type SqlPeer } from './sql-peer.ts'
+import { openTrino } from './trino.ts'
 
 /**
- * `npm run test:peers`: PyIceberg and DuckDB's Iceberg reader, which know nothing of us, read families of a running system
+ * `npm run test:peers [-- trino]`: PyIceberg and DuckDB's Iceberg reader, and Trino where it is asked for, which know nothing of us, read families of a running system
  * through `/iceberg/v1` with the credentials that they are given there, and must find exactly the jobs' rows.
  */
 
@@ -20,99 +24,16 @@ const FLIGHT_ROWS = 3_000_000
 const PUBLISHED_LIMIT_MS = 60_000
 
 const TASKS = {
+  ...KIND_TASKS,
   'pairs.sql': `-- name: pairs\n-- db: duckdb\n-- param: count int\nSELECT i AS n, 'pair ' || i AS label, (i / 3)::DECIMAL(18,4) AS share FROM range($1::INT) t(i)\n`,
   'flights.sql': `-- name: flights\n-- db: duckdb\n-- max_runtime: 5m\nSELECT date AS departed_at, origin, destination, distance::BIGINT AS miles, delay FROM '${FLIGHTS}'\n`,
   'orders-1.sql': `-- name: orders_1\n-- db: duckdb\n-- result_table: shop.orders\nSELECT i::INT AS id, 10::INT AS total FROM range(3) t(i)\n`,
   'orders-2.sql': `-- name: orders_2\n-- db: duckdb\n-- result_table: shop.orders\nSELECT 'later' AS note, i::INT AS id, 3000000000 AS total FROM range(2) t(i)\n`,
 }
 
-const Jobs = z.record(z.string(), z.object({ rows: z.int(), sum: z.string().nullable() }))
-const Reading = z.object({
-  columns: z.array(z.tuple([z.int(), z.string(), z.string()])),
-  tenants: z.array(z.string()),
-  rows: z.int(),
-  jobs: Jobs,
-  nulls: z.record(z.string(), z.int()),
-  files: z.int().optional(),
-  filtered: z.int().optional(),
-})
 const Refusals = z.record(z.string(), z.string())
 
-const say = (line: string): void => void process.stdout.write(`${line}\n`)
-let passed = 0
-let failed = 0
-
-/** One thing that must hold. What comes after a failure is tried all the same. */
-const check = async (name: string, body: () => Promise<void>): Promise<void> => {
-  const from = performance.now()
-  try {
-    await body()
-    passed += 1
-    say(`ok      ${name} (${((performance.now() - from) / 1_000).toFixed(1)} s)`)
-  } catch (fault) {
-    failed += 1
-    say(`FAILED  ${name}\n${fault instanceof Error ? fault.message : String(fault)}`)
-  }
-}
-
-const done = async (asker: Client, task: string, args?: unknown): Promise<Job> => {
-  const job = await asker.run(task, args)
-  if (job.state !== 'succeeded') throw new Error(`${task} ${job.state}: ${JSON.stringify(job.error)}`)
-  const last = z.object({ publication: z.string() }).parse((await asker.published(job.id)).at(-1)?.data)
-  if (last.publication !== 'published') throw new Error(`${task} was ${last.publication}`)
-  return job
-}
-
 const pairsOf = (count: number): { rows: number; sum: string } => ({ rows: count, sum: String((count * (count - 1)) / 2) })
-
-/** What DuckDB reads must be what PyIceberg has read. Asked after it, on the tables that it left. */
-const checkDuckDb = async (system: System, peer: PyIceberg, duckdb: DuckDbReader): Promise<void> => {
-  const uri = `${system.origin}/iceberg`
-  const tokens = { acme: await system.token('acme'), globex: await system.token('globex') }
-  const ask = (sql: string, tenant: keyof typeof tokens = 'acme'): Promise<Rows> => duckdb.ask(sql, { uri, token: tokens[tenant], tenant })
-  const perJob = async (table: string, sum: string): Promise<z.infer<typeof Jobs>> => {
-    const rows = await ask(`SELECT job_id, count(*), sum(${sum}) FROM lake.${table} GROUP BY job_id`)
-    return Object.fromEntries(rows.map(([job, count, total]) => [String(job), { rows: Number(count), sum: total ?? null }]))
-  }
-  const theirs = async (table: string, sum: string): Promise<z.infer<typeof Reading>> =>
-    Reading.parse(await peer.ask({ uri, token: tokens.acme, ask: 'read', table, sum }))
-
-  for (const [table, sum] of [
-    ['reports.pairs', 'n'],
-    ['reports.flights', 'miles'],
-    ['shop.orders', 'total'],
-  ] as const)
-    await check(`DuckDB reads of ${table}, after deletions and growth, what PyIceberg reads`, async () => {
-      const { jobs, nulls, columns } = await theirs(table, sum)
-      deepStrictEqual(await perJob(table, sum), jobs)
-      const counts = columns.map(([, name]) => `count(*) - count("${name}")`)
-      const [found] = await ask(`SELECT ${counts.join(', ')} FROM lake.${table}`)
-      deepStrictEqual(
-        found,
-        columns.map(([, name]) => String(nulls[name])),
-      )
-    })
-
-  await check('DuckDB finds one job by its id, with exact values', async () => {
-    const [[job = null] = []] = await ask('SELECT min(job_id) FROM lake.reports.pairs')
-    const sql = `SELECT count(*), min(share), max(share), max(label) FROM lake.reports.pairs WHERE job_id = '${job}'`
-    deepStrictEqual(await ask(sql), [['25', '0.0000', '8.0000', 'pair 9']])
-  })
-
-  await check('DuckDB sees its tenant’s families and no other, and writes nothing', async () => {
-    const names = "SELECT schema_name || '.' || table_name FROM duckdb_tables() WHERE database_name = 'lake' ORDER BY 1"
-    deepStrictEqual((await ask(names)).flat(), ['reports.flights', 'reports.pairs', 'shop.orders'])
-    deepStrictEqual((await ask(names, 'globex')).flat(), ['reports.pairs'])
-    await rejects(ask('SELECT * FROM lake.shop.orders', 'globex'), /does not exist|not found|404/i)
-    const writes = [
-      'INSERT INTO lake.shop.orders (id, total) VALUES (1, 2)',
-      'DELETE FROM lake.shop.orders',
-      'CREATE TABLE lake.shop.mine (a INT)',
-    ]
-    for (const sql of writes) await rejects(ask(sql), /403|Forbidden|405|not supported|not permitted|denied/i, sql)
-    deepStrictEqual(await ask('SELECT count(*) FROM lake.shop.orders'), [['5']])
-  })
-}
 
 const checkAll = async (system: System, peer: PyIceberg): Promise<void> => {
   const uri = `${system.origin}/iceberg`
@@ -219,10 +140,12 @@ const checkAll = async (system: System, peer: PyIceberg): Promise<void> => {
 
 const folder = mkdtempSync(join(tmpdir(), 'scarab-peers-'))
 let system: System | null = null
+const engines: SqlPeer[] = []
 try {
   const peer = await openPyIceberg(join(ROOT, '.cache/peers'), join(import.meta.dirname, 'reader.py'), say)
-  const duckdb = await openDuckDb(join(ROOT, '.cache/peers'), say)
-  for (const { versions } of [peer, duckdb]) say(`peer: ${versions}`)
+  engines.push(await openDuckDb(join(ROOT, '.cache/peers'), say))
+  if (process.argv.includes('trino')) engines.push(await openTrino(join(ROOT, '.cache/peers'), say))
+  for (const { versions } of [peer, ...engines]) say(`peer: ${versions}`)
   const tasks = join(folder, 'tasks')
   mkdirSync(tasks)
   for (const [name, text] of Object.entries(TASKS)) writeFileSync(join(tasks, name), text)
@@ -231,13 +154,15 @@ try {
   system = await startSystem({ state: join(folder, 'state'), tasks: [tasks], config, drainSeconds: 1, page: false })
   await system.ready()
   await checkAll(system, peer)
-  await checkDuckDb(system, peer, duckdb)
+  await checkKinds(system, peer, engines)
+  for (const engine of engines) await checkSqlPeer(system, peer, engine)
 } catch (fault) {
-  failed += 1
+  tally.failed += 1
   say(`the peers could not be asked: ${fault instanceof Error ? fault.message : String(fault)}`)
 } finally {
+  for (const engine of engines) await engine.end()
   await system?.stop()
   rmSync(folder, { recursive: true, force: true })
 }
-say(`\n${passed} passed, ${failed} failed`)
-process.exitCode = failed > 0 ? 1 : 0
+say(`\n${tally.passed} passed, ${tally.failed} failed`)
+process.exitCode = tally.failed > 0 ? 1 : 0
