@@ -62,7 +62,8 @@ export const checkSqlPeer = async (system: System, peer: PyIceberg, engine: SqlP
       'DELETE FROM lake.shop.orders',
       'CREATE TABLE lake.shop.mine (a INT)',
     ]
-    for (const sql of writes) await rejects(ask(sql), /403|Forbidden|405|not support|not permitted|denied|Error committing/i, sql)
+    for (const sql of writes)
+      await rejects(ask(sql), /403|Forbidden|405|not support|not permitted|denied|Error committing|Failed to commit/i, sql)
     deepStrictEqual(await ask('SELECT count(*) FROM lake.shop.orders'), [['5']])
   })
 }
