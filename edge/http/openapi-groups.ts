@@ -94,7 +94,11 @@ export const GROUP_OPERATIONS: Operation[] = [
     path: '/v1/groups/{id}/retry',
     summary: 'A new group that takes over what succeeded, and runs the rest again',
     scope: 'jobs:submit',
-    answers: { 202: { description: 'The new group', schema: 'Group' } },
+    parameters: [prefer],
+    answers: {
+      202: { description: 'The new group', schema: 'Group' },
+      200: { description: 'Ended while the request waited', schema: 'Group' },
+    },
     problems: [401, 403, 404, 409, 410, 422, 429],
   },
   decide('approve', 'Say yes to a step that awaits it'),

@@ -37,6 +37,8 @@ export const REPEAT_FIRST_MS = 1_000
 export const REPEAT_LAST_MS = 30_000
 /** Rows handled by one firing of the alarm. */
 export const TIMERS_PER_ALARM = 500
+/** … and schedules among them: after a long rest each may make up for `MAX_MISSED_RUNS` in the one transaction. */
+export const SCHEDULES_PER_ALARM = 50
 /** Results handed to a table in one call: bounded, because small ones carry their bytes. */
 export const OUTBOX_BATCH = 200
 /** … and so many bytes of manifests and files, but for a single one that has more. */

@@ -1,7 +1,7 @@
 import type { MissedPolicy, OverlapPolicy } from '../contract/schedules.ts'
 import { clearTimer } from '../storage/timers.ts'
 import type { LedgerContext } from './context.ts'
-import { type Due, dueTimes, nextFire } from './cron.ts'
+import { type Due, dueTimes, MAX_COUNTED, nextFire } from './cron.ts'
 import { MAX_MISSED_RUNS, MAX_QUEUED_RUNS, MISSED_SECONDS } from './limits.ts'
 import { arm, findSchedule, type Kept, keptOf, type ScheduleRow } from './schedules.ts'
 import type { InnerState } from './states.ts'
@@ -39,7 +39,7 @@ export const judgeMissed = (policy: MissedPolicy, due: Due, now: number): { run:
 }
 
 const at = (time: number): string => new Date(time).toISOString().replace('.000Z', 'Z')
-const runs = (n: number): string => (n === 1 ? 'One run was' : `${n} runs were`)
+const runs = (n: number, more: boolean): string => (more ? `More than ${n} runs were` : n === 1 ? 'One run was' : `${n} runs were`)
 
 /** The runs that are due, and the next time: in the transaction of the timer that fired. A second firing finds nothing due. */
 export const fireSchedule = (context: LedgerContext, id: string, tools: RunTools): void => {
@@ -60,7 +60,7 @@ export const fireSchedule = (context: LedgerContext, id: string, tools: RunTools
   let { skipped, notice } = row
   if (judged.skipped > 0) {
     skipped += judged.skipped
-    notice = `${runs(judged.skipped)} missed up to ${at(newest)}: nothing could start them${judged.run.length > 0 ? `; made up for by ${judged.run.length}` : ''}.`
+    notice = `${runs(judged.skipped, due.count === MAX_COUNTED)} missed up to ${at(newest)}: nothing could start them${judged.run.length > 0 ? `; made up for by ${judged.run.length}` : ''}.`
   }
   let last: { due: number; job: string } | null = null
   const renewed = judged.run.length > 0 ? tools.renew(row, run) : { ok: true as const, run }

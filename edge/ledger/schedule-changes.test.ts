@@ -3,7 +3,7 @@ import { TaskName } from '../contract/ids.ts'
 import type { Schedule } from '../contract/schedules.ts'
 import { dueTimers } from '../storage/timers.ts'
 import { submission, testLedger } from './fixture.ts'
-import { MAX_SCHEDULE_BYTES } from './limits.ts'
+import { MAX_SCHEDULE_BYTES, SCHEDULES_PER_ALARM } from './limits.ts'
 import {
   changeSchedule,
   createSchedule,
@@ -132,4 +132,30 @@ describe('a schedule of a file', () => {
     }
     expect(pause(bench, made, false)).toMatchObject({ cron: '@daily', next_at: '2026-01-03T00:00:00.000Z' })
   })
+})
+
+it('many schedules that are due after a long rest are run by parts, all of them, in order', () => {
+  const bench = testLedger()
+  const made = Array.from({ length: SCHEDULES_PER_ALARM + 5 }, (_, n) =>
+    done(createSchedule(bench.context, wanted({ missed: 'latest', args: [n] }))),
+  )
+  bench.pass(7 * 24 * 3_600_000)
+  fireTimers(bench.context)
+  expect(jobs(bench)).toBe(SCHEDULES_PER_ALARM)
+  fireTimers(bench.context)
+  expect(jobs(bench)).toBe(made.length)
+  fireTimers(bench.context)
+  expect(jobs(bench)).toBe(made.length)
+  expect(findSchedule(bench.context, made[0]?.id ?? '')).toMatchObject({
+    skipped: 167,
+    notice: expect.stringMatching(/^167 runs were missed/),
+  })
+})
+
+it('a schedule says when more runs were missed than are counted', () => {
+  const bench = testLedger()
+  const made = done(createSchedule(bench.context, wanted({ missed: 'latest', cron: '* * * * *' })))
+  bench.pass(24 * 3_600_000)
+  fireTimers(bench.context)
+  expect(findSchedule(bench.context, made.id)?.notice).toMatch(/^More than 499 runs were missed/)
 })

@@ -16,6 +16,7 @@ import {
   KEY_SECONDS,
   KEYS_PER_FIRING,
   REPEAT_LAST_MS,
+  SCHEDULES_PER_ALARM,
   SESSION_SECONDS,
   TIMERS_PER_ALARM,
 } from './limits.ts'
@@ -129,7 +130,11 @@ const fire = (context: LedgerContext, due: readonly DueTimer[], current: Current
  * due. A timer that cannot be handled is put off, and holds up none of the others.
  */
 export const fireTimers = (context: LedgerContext, current: CurrentTasks = new Map()): void => {
-  const due = dueTimers<LedgerTimer>(context.store, context.now(), TIMERS_PER_ALARM)
+  let schedules = 0
+  // What is left is due still, and rings again at once.
+  const due = dueTimers<LedgerTimer>(context.store, context.now(), TIMERS_PER_ALARM).filter(
+    ({ kind }) => kind !== 'schedule' || ++schedules <= SCHEDULES_PER_ALARM,
+  )
   if (due.length === 0) return
   try {
     fire(context, due, current)

@@ -68,7 +68,7 @@ const run = ({ context }: Ledger, from: number, fails: (number: number) => boole
   context.store.run(`DELETE FROM timers WHERE kind = 'purge'`)
 }
 
-/** Writes rows as those of the jobs in `models`, under new ids and numbers, as if the same had happened again now; answers those ids. */
+/** Writes rows as those of the jobs in `models`, all of one batch, under new ids and numbers, as if the same had happened again now; answers those ids. */
 const repeat = ({ context, ended }: Ledger, models: readonly string[]): string[] => {
   const { store } = context
   const now = context.now()
@@ -109,7 +109,7 @@ const repeat = ({ context, ended }: Ledger, models: readonly string[]): string[]
 export const fill = async (ledger: Ledger, jobs: number): Promise<number> => {
   const every = Math.max(2, Math.floor(jobs / FAILS))
   const isModel = jobs > 20 * BATCH
-  let models: { good: string[]; bad: string[] } = { good: [], bad: [] }
+  const models: { good: string[]; bad: string[] } = { good: [], bad: [] }
   let longest = 0
   for (let done = 0; done < jobs; done += BATCH) {
     const fails = (number: number): boolean => number % every === 0
@@ -117,13 +117,12 @@ export const fill = async (ledger: Ledger, jobs: number): Promise<number> => {
       run(ledger, done, isModel ? (number) => number === 0 : fails)
       const ids = (state: string): string[] =>
         ledger.context.store.all<{ id: string }>('SELECT id FROM jobs WHERE state = ? ORDER BY id', state).map(({ id }) => id)
-      if (isModel) models = { good: ids('succeeded'), bad: ids('failed') }
+      if (isModel) Object.assign(models, { good: ids('succeeded'), bad: ids('failed') })
     } else {
-      const [bad = ''] = models.bad
-      const batch = Array.from({ length: BATCH }, (_, n) => (fails(done + n) ? bad : (models.good[n % models.good.length] ?? bad)))
-      const ids = repeat(ledger, batch)
-      // Models move with the oldest: the newest take their place.
-      models = { ...models, good: ids.filter((_, n) => !fails(done + n)) }
+      const failed = Array.from({ length: BATCH }, (_, n) => done + n).filter(fails).length
+      // Models move with the oldest: the newest take their place. One that fails has gone before.
+      models.good = repeat(ledger, models.good)
+      for (let n = 0; n < failed; n++) models.bad = repeat(ledger, models.bad)
     }
     // As if 50 jobs a second came all the time.
     ledger.pass(10_000)

@@ -110,9 +110,16 @@ export const groupDue = (context: LedgerContext, id: string): void => {
   else if (row?.state === 'compensating') advance(context, id)
 }
 
+/** What needs an ended group: one that runs can be made to end. */
+const unfinished = ({ id, state }: GroupRow): Verdict =>
+  refused(
+    'group_not_finished',
+    `The group ${id} is ${state}. ${state === 'running' ? 'Cancel it first, or wait' : 'Wait'} until it has ended.`,
+  )
+
 /** A finished group goes with its jobs; what another group has taken over stays with that. */
 export const removeGroup = (context: LedgerContext, row: GroupRow): Verdict => {
-  if (isLive(row)) return refused('group_not_finished', `The group ${row.id} is ${row.state}. Cancel it first, or wait until it has ended.`)
+  if (isLive(row)) return unfinished(row)
   for (const { row: step } of stepsOf(context, row.id)) {
     if (step.job === null) continue
     const shared = context.store.all('SELECT 1 FROM steps WHERE job = ? AND grp <> ? LIMIT 1', step.job, row.id)
@@ -127,7 +134,7 @@ export const removeGroup = (context: LedgerContext, row: GroupRow): Verdict => {
 
 /** What may be run again: a group that ended otherwise than well, once. */
 export const retryFault = (row: GroupRow): Verdict => {
-  if (isLive(row)) return refused('group_not_finished', `The group ${row.id} is ${row.state}. Cancel it first, or wait until it has ended.`)
+  if (isLive(row)) return unfinished(row)
   if (row.state === 'succeeded') return refused('not_retryable', `The group ${row.id} has succeeded: there is nothing to run again.`)
   if (row.retried_as !== null) return refused('not_retryable', `The group ${row.id} was run again as ${row.retried_as}: retry that one.`)
   return { ok: true }
