@@ -1,7 +1,8 @@
-import { expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { CROCKFORD } from '../contract/ids.ts'
 import { JOB_STATES, type JobState } from '../contract/jobs.ts'
-import { commit } from './context.ts'
+import { cancel } from './cancel.ts'
+import { commit, type LedgerContext } from './context.ts'
 import { submission, testLedger } from './fixture.ts'
 import { collect, cut, recall } from './housekeeping.ts'
 import { findJob } from './jobs.ts'
@@ -78,6 +79,7 @@ const crowd = (jobs: number, seed: number) => {
   })
   let opened = 0
   return {
+    context,
     rows,
     pages: texts.size,
     opened: () => opened,
@@ -115,4 +117,63 @@ it.each([1, 2])('lists each job once and in order, from the database and from pa
         } while (before !== null)
         expect(found).toEqual(wanted)
       }
+})
+
+describe('while a page is read', () => {
+  /** Three ended jobs, the newer two of them in a page. `meanwhile` happens while that is read. */
+  const listed = async (
+    meanwhile: (context: LedgerContext, move: (ids: string[]) => void, page: MovedJob[]) => void,
+  ): Promise<string[]> => {
+    const { context } = testLedger()
+    const ids = Array.from({ length: 3 }, () => {
+      const taken = commit(context, (inner) => submit(inner, submission(), 0))
+      if (!taken.ok) throw new Error(taken.detail)
+      const row = findJob(context, taken.job.id)
+      if (row) commit(context, (inner) => cancel(inner, row, 'no'))
+      return String(taken.job.id)
+    })
+    const texts = new Map<string, string>()
+    const move = (those: string[]): void =>
+      commit(context, (inner) => {
+        const jobs = collect(inner, those)
+        const pages = paginate(jobs).map(({ text, ...page }) => ({ ...page, bytes: text.length, key: page.last, text }))
+        for (const { key, text } of pages) texts.set(key, text)
+        if (!cut(inner, jobs, null, pages)) throw new Error('not cut')
+      })
+    move(ids.slice(1))
+    let first = true
+    const query = { state: null, task: null, alias: null, before: null, limit: 50 }
+    const { rows } = await listEverywhere(context, query, async ({ key }) => {
+      const page = decodePage(texts.get(key) ?? '')
+      if (first) meanwhile(context, move, page)
+      first = false
+      return page
+    })
+    return rows.map(({ id }) => String(ids.indexOf(id)))
+  }
+
+  it('a job that moves then is listed once', async () => {
+    expect(await listed((context, move) => move(context.store.all<{ id: string }>('SELECT id FROM jobs').map(({ id }) => id)))).toEqual([
+      '2',
+      '1',
+      '0',
+    ])
+  })
+
+  it('a job that comes back then is listed too, and one that is deleted then is not', async () => {
+    const back = (deleted_at: number | null) => (context: LedgerContext, _move: unknown, page: MovedJob[]) =>
+      commit(context, (inner) => {
+        for (const job of page.slice(0, 1)) recall(inner, { ...job, row: { ...job.row, deleted_at } })
+      })
+    expect(await listed(back(null))).toEqual(['2', '1', '0'])
+    expect(await listed(back(7))).toEqual(['2', '0'])
+  })
+})
+
+it('jobs that are alive are looked for in the database only', async () => {
+  const one = crowd(3_000, 3)
+  const looks = vi.spyOn(one.context.store, 'all')
+  const alive = await one.list({ state: 'scheduled', task: null, alias: null, before: null, limit: 500 })
+  expect(alive.next).toBeNull()
+  expect(looks.mock.calls.filter(([query]) => /FROM pages/.test(query))).toEqual([])
 })

@@ -1,5 +1,5 @@
 import { CROCKFORD } from '../contract/ids.ts'
-import type { JobState } from '../contract/jobs.ts'
+import { isTerminal, type JobState } from '../contract/jobs.ts'
 import type { SqlValue } from '../storage/store.ts'
 import type { LedgerContext } from './context.ts'
 import { pageAt } from './housekeeping.ts'
@@ -157,16 +157,24 @@ export const listEverywhere = async (
   const { store } = context
   const limit = Math.min(Math.max(1, query.limit), MAX_PAGE)
   const here = listJobs(context, query)
+  // What is alive is here: pages hold ended jobs only.
+  if (query.state !== null && !isTerminal(query.state)) return here
   const words = wordsOf(query)
   const below = query.before ?? TOP
   const found: JobRow[] = []
+  const listed = new Set(here.rows.map(({ id }) => id))
   let floor = here.next ?? ''
   let opened = 0
   let looked = 0
   // Pages do not overlap: above the one in whose range the list goes on, all are newer.
   let top = pageAt(context, below)?.last ?? TOP
-  for (let bound = '<='; found.length <= limit; bound = '<') {
-    const [page] = store.all<PageRow>(`SELECT * FROM pages WHERE last ${bound} ? AND last >= ? ORDER BY last DESC LIMIT 1`, top, floor)
+  // Most lists need the first few of them; one whose filter takes little asks all that it may.
+  let next: PageRow[] = []
+  const after = (bound: '<' | '<=', most: number): PageRow[] =>
+    store.all<PageRow>(`SELECT * FROM pages WHERE last ${bound} ? AND last >= ? ORDER BY last DESC LIMIT ?`, top, floor, most)
+  for (let first = true; found.length <= limit; first = false) {
+    if (next.length === 0) next = first ? after('<=', LIST_PAGES_OPENED + 1) : after('<', LIST_PAGES_LOOKED_AT)
+    const page = next.shift()
     if (!page) break
     top = page.last
     if (page.first >= below) continue
@@ -179,16 +187,17 @@ export const listEverywhere = async (
     if (!mayMatch(page, words)) continue
     opened++
     const rows = (await open(page)).map(({ row }) => row).filter((row) => row.id < below && row.id >= floor && matches(row, query))
-    const back = new Set(
+    const back = new Map(
       store
-        .all<{ id: string }>('SELECT id FROM jobs WHERE id IN (SELECT value FROM json_each(?))', JSON.stringify(rows.map(({ id }) => id)))
-        .map(({ id }) => id),
+        .all<JobRow>('SELECT * FROM jobs WHERE id IN (SELECT value FROM json_each(?))', JSON.stringify(rows.map(({ id }) => id)))
+        .map((row) => [row.id, row]),
     )
-    found.push(...rows.filter(({ id }) => !back.has(id)))
+    // One may have moved, or come back, while a page was read: it is listed once, and as it is now.
+    found.push(...rows.map((row) => back.get(row.id) ?? row).filter((row) => !listed.has(row.id) && matches(row, query)))
   }
   const rows = [...here.rows, ...found].filter(({ id }) => id >= floor).sort((one, other) => (one.id < other.id ? 1 : -1))
   const more = rows.length > limit
   const taken = more ? rows.slice(0, limit) : rows
-  const next = more ? (taken.at(-1)?.id ?? '') : floor
-  return { rows: taken, next: next === '' ? null : next }
+  const from = more ? (taken.at(-1)?.id ?? '') : floor
+  return { rows: taken, next: from === '' ? null : from }
 }
