@@ -351,6 +351,25 @@ test('what a job wrote that its submitter had left goes with the last that reads
   expect(bench.context.store.all(`SELECT ref FROM timers WHERE kind = 'purge' AND ref = ?`, leader)).toHaveLength(1)
 })
 
+test('what a job wrote that had left answers others for as long as somebody shows it', () => {
+  const bench = testLedger()
+  const leader = take(bench)
+  const other = take(bench)
+  const lease = run(bench)
+  stop(bench, leader)
+  finish(bench, lease)
+  const third = take(bench, { reuse_seconds: 60 })
+  expect(row(bench, third)).toMatchObject({ state: 'succeeded', reused_from: leader, rows: 1 })
+  const erase = (id: JobId): unknown => commit(bench.context, (context) => remove(context, row(bench, id)))
+  erase(other)
+  expect(row(bench, take(bench, { reuse_seconds: 60 })).reused_from).toBe(leader)
+  for (const { id } of bench.context.store.all<{ id: JobId }>(`SELECT id FROM jobs WHERE state = 'succeeded' AND deleted_at IS NULL`))
+    erase(id)
+  // It is not out of its table yet, but on its way.
+  expect(row(bench, leader).publication).toBe('pending')
+  expect(row(bench, take(bench, { reuse_seconds: 60 })).state).toBe('waiting')
+})
+
 test('of several results the newest one is taken', () => {
   const bench = testLedger()
   take(bench)

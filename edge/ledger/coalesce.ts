@@ -80,7 +80,10 @@ const resultOfOther = ({ publication, rows, bytes, engine }: FinishedResult): Om
 
 export type FinishedResult = Pick<JobRow, 'id' | 'publication' | 'rows' | 'bytes' | 'engine' | 'finished_at'>
 
-/** The newest result that still exists, of a job here or of one that has moved. */
+/** How many results are looked at whose writers have left: those that nobody shows any more are about to be withdrawn. */
+const LEFT = 10
+
+/** The newest result that still exists: of a job here, of one that was cancelled while it ran for others, or of one that has moved. */
 const finished = (context: LedgerContext, sameness: string, since: number): FinishedResult | undefined => {
   const here = first<FinishedResult>(
     context.store,
@@ -89,8 +92,17 @@ const finished = (context: LedgerContext, sameness: string, since: number): Fini
     sameness,
     since,
   )
-  const moved = movedResult(context, sameness, since)
-  return moved && (moved.finished_at ?? 0) > (here?.finished_at ?? 0) ? moved : here
+  const left = context.store
+    .all<FinishedResult>(
+      `SELECT * FROM jobs INDEXED BY jobs_left WHERE sameness = ? AND sameness IS NOT NULL AND finished_at >= ?
+         AND state = 'cancelled' AND deleted_at IS NULL AND coalesced_with IS NULL AND publication IN ('pending', 'published') ORDER BY finished_at DESC LIMIT ?`,
+      sameness,
+      since,
+      LEFT,
+    )
+    .find(({ id }) => pointerTo(context, id) !== undefined)
+  const found = [here, left, movedResult(context, sameness, since)].filter((one) => one !== undefined)
+  return found.toSorted((one, other) => (other.finished_at ?? 0) - (one.finished_at ?? 0))[0]
 }
 
 /**

@@ -353,6 +353,8 @@ it('a result that has moved expires when its time is over, with the jobs that po
   await one.desk.expire(writer)
   // Those that share it, and have moved too, are brought back after it.
   expect(one.take()).toContainEqual({ kind: 'recall', writer })
+  // Who asks for the result before it has been told hears the same.
+  expect(await one.desk.result(pointer)).toMatchObject({ found: 'yes', job: { publication: 'expired' } })
   await one.desk.expire(writer)
   for (const id of [writer, pointer]) expect(await one.desk.job(id, 0)).toMatchObject({ found: 'yes', job: { publication: 'expired' } })
   expect(one.context.store.all('SELECT job, kind FROM outbox')).toEqual([{ job: writer, kind: 'withdraw' }])

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import type { JobId } from '../contract/ids.ts'
+import { setTimer } from '../storage/timers.ts'
 import { cancel } from './cancel.ts'
 import { commit } from './context.ts'
 import { complete } from './finish.ts'
@@ -112,12 +113,12 @@ test('of many results that end together no more sharers are told in one transact
   })
   const items = leases.map(({ job, attempt }) => completion(job, attempt))
   expect(most(bench, () => commit(bench.context, (context) => complete(context, HOLDER, items)))).toBeLessThanOrEqual(CROWD_PER_TURN + 3)
-  expect(settleAll(bench)).toBeLessThanOrEqual(2 * CROWD_PER_TURN)
+  expect(settleAll(bench)).toBeLessThanOrEqual(CROWD_PER_TURN)
   const outcomes = leases.map((lease) => ({ ...lease, publication: 'published' as const, snapshot: null, reason: null }))
   expect(most(bench, () => commit(bench.context, (context) => publicationOutcome(context, outcomes)))).toBeLessThanOrEqual(
     CROWD_PER_TURN + 3,
   )
-  expect(settleAll(bench)).toBeLessThanOrEqual(2 * CROWD_PER_TURN)
+  expect(settleAll(bench)).toBeLessThanOrEqual(CROWD_PER_TURN)
   expect(published(bench)).toBe(3 * CROWD_PER_TURN)
 })
 
@@ -141,4 +142,21 @@ test('whoever is told twice of the same hears it once', () => {
   const { seq } = row(bench, other)
   commit(bench.context, (context) => tellSharers(context, leader, 'publication', 10))
   expect(row(bench, other).seq).toBe(seq)
+})
+
+test('whoever ends with a result of which all others have been told already hears of it with its end', () => {
+  const bench = testLedger()
+  const count = CROWD_PER_TURN + 5
+  const [leader = '' as JobId] = take(bench, count)
+  const { attempt } = run(bench)
+  finish(bench, { job: leader, attempt }, false)
+  setTimer(bench.context.store, 'followers', leader, bench.context.now() + 1_000)
+  publish(bench, leader, attempt)
+  commit(bench.context, (context) => recordPack(context, HOLDER, leader, attempt, { bytes: 9, sha256: 'c'.repeat(64) }))
+  while (isTelling(bench.context, leader)) fireTimers(bench.context)
+  expect(published(bench)).toBe(CROWD_PER_TURN + 1)
+  bench.pass(1_000)
+  fireTimers(bench.context)
+  expect(published(bench)).toBe(count)
+  for (const type of ['publication', 'pack']) expect(counted(bench, `events WHERE type = ?`, type)).toBe(count)
 })

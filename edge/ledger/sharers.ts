@@ -5,7 +5,7 @@ import { first } from '../storage/store.ts'
 import { clearTimer, setTimer } from '../storage/timers.ts'
 import type { LedgerContext } from './context.ts'
 import { addEvent, findJob, findJobs, type JobRow } from './jobs.ts'
-import { CROWD_PER_TURN, REPEAT_LAST_MS } from './limits.ts'
+import { REPEAT_LAST_MS } from './limits.ts'
 import { PUBLICATION_TABLE } from './states.ts'
 
 /** Who points to a result, for how long it is kept for them, and how they hear what becomes of it. */
@@ -111,10 +111,10 @@ export const tellReturned = (context: LedgerContext, writer: string, ids: readon
 }
 
 /** The timer `tell`: the next part of a walk. */
-export const goOnTelling = (context: LedgerContext, ref: string): number => {
+export const goOnTelling = (context: LedgerContext, ref: string, most: number): number => {
   clearTimer(context.store, 'tell', ref)
   const [writer = '', what, after = ''] = ref.split('/')
-  return tellSharers(context, writer, what === 'pack' ? 'pack' : 'publication', CROWD_PER_TURN, after)
+  return tellSharers(context, writer, what === 'pack' ? 'pack' : 'publication', most, after)
 }
 
 /** One that has just come to share a result hears what the others know; not of a copy of which a walk is about to tell it. */

@@ -62,9 +62,9 @@ const sessionSilent = (context: LedgerContext, session: string, due: number): vo
 
 /** Timers of crowds: of all that are due together no more jobs are dealt with in one transaction than of one. */
 const CROWDS = {
-  followers: (context: LedgerContext, ref: string): number => {
+  followers: (context: LedgerContext, ref: string, most: number): number => {
     clearTimer(context.store, 'followers', ref)
-    return settleFollowers(context, ref)
+    return settleFollowers(context, ref, most)
   },
   tell: goOnTelling,
 }
@@ -120,7 +120,7 @@ const fire = (context: LedgerContext, due: readonly DueTimer[], current: Current
     for (const { kind, ref, due: at } of due) {
       if (kind !== 'followers' && kind !== 'tell') FIRE[kind](inner, ref, at, current)
       // What is left out is due at once again.
-      else if (crowd < CROWD_PER_TURN) crowd += CROWDS[kind](inner, ref)
+      else if (crowd < CROWD_PER_TURN) crowd += CROWDS[kind](inner, ref, CROWD_PER_TURN - crowd)
     }
     noteLateness(inner, due)
   })

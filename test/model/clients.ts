@@ -94,7 +94,7 @@ const came = (scene: Scene, id: string, ask: Ask, wanted: Submission): ModelJob 
           .filter(
             (job) =>
               job.twin === twin &&
-              job.state === 'succeeded' &&
+              (job.state === 'succeeded' || (job.wrote && model.pointers(job.id).length > 0)) &&
               job.leader === null &&
               job.source === null &&
               !job.deleted &&
