@@ -6,6 +6,8 @@ import type { Answers, BoundValue, Cell, ChildSettings, Described, FromChild, Op
 
 /** After this long without an answer to an interrupt the process is killed. */
 export const INTERRUPT_GRACE_MILLISECONDS = 900
+/** Closing a database takes milliseconds; a process that takes longer than this is killed. */
+const RESET_GRACE_MILLISECONDS = 10_000
 /** One for the running statement, the others for files and for closing. */
 const WORK_POOL_THREADS = 4
 const STDERR_CHARACTERS = 2_000
@@ -220,7 +222,13 @@ export class DuckdbChild implements DuckdbSession {
 
   /** Drops the database of the last work and prepares the next one. Answers the process's size in bytes. */
   async reset(): Promise<number> {
-    return (await this.#request('close', {})).rssBytes
+    // One that cannot let go of a database keeps whoever waits for a child waiting.
+    const late = setTimeout(() => this.kill(), RESET_GRACE_MILLISECONDS)
+    try {
+      return (await this.#request('close', {})).rssBytes
+    } finally {
+      clearTimeout(late)
+    }
   }
 
   /** Ends the process at once; work that it still has fails with `fate`. */

@@ -128,7 +128,7 @@ export class Collector {
           this.#isLong = true
           this.headStart = this.#long(spool)
         }
-        this.headStart?.grown(bytes)
+        this.headStart?.grown(spool)
       },
     })
     this.spool = spool

@@ -66,6 +66,7 @@ export class Connection {
   #parts: Uint8Array[] = []
   #partBytes = 0
   #needed = 0
+  #paused = false
   #fatal: ServerError | null = null
   #secret = 0
   #started = false
@@ -192,11 +193,14 @@ export class Connection {
     })
   }
 
+  /** Stops reading, until `resume` or the end of the exchange: whoever paused it has no say in the next one. */
   pause(): void {
+    this.#paused = true
     this.#socket.pause()
   }
 
   resume(): void {
+    this.#paused = false
     this.#socket.resume()
   }
 
@@ -275,6 +279,7 @@ export class Connection {
       exchange.readies -= 1
       if (exchange.readies > 0) return
       this.#exchange = null
+      if (this.#paused) this.resume()
       exchange.resolve()
       return
     }

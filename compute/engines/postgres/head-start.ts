@@ -3,6 +3,11 @@ import type { DuckdbSession } from '../../duckdb/session.ts'
 import type { Materialised } from '../../results/materialise.ts'
 import type { CsvSpool } from './spool.ts'
 
+/** Behind the source's end DuckDB gets as long again as it has had, and this at least; reading anew is certain to end. */
+const LEAST_PATIENCE_MS = 30_000
+/** `setTimeout` cannot wait longer (24 days). */
+const LONGEST_TIMER_MS = 2 ** 31 - 1
+
 /** Where, and with what, a spool becomes Parquet. */
 export interface Reading {
   pool: Pick<DuckdbPool, 'lend'>
@@ -19,22 +24,17 @@ export interface Reading {
  */
 export class HeadStart {
   readonly #stop = new AbortController()
-  /** Whether it reads as cells with line breaks must be read. */
-  readonly #multiline: boolean
+  readonly #begun = performance.now()
   #made: Promise<Materialised | null> = Promise.resolve(null)
   #session: DuckdbSession | null = null
   #bytes = 0
   #ended = false
 
-  private constructor(multiline: boolean) {
-    this.#multiline = multiline
-  }
-
-  /** Null where no child is free, or where files cannot be followed. */
+  /** Null where no child is free, where files cannot be followed, and for cells with line breaks, which one thread reads from a file. */
   static begin(spool: Pick<CsvSpool, 'path' | 'multiline'>, reading: Reading): HeadStart | null {
     // Pipes with a name and a death signal for children: Linux only, as the child's limits are.
-    if (process.platform !== 'linux') return null
-    const head = new HeadStart(spool.multiline)
+    if (process.platform !== 'linux' || spool.multiline) return null
+    const head = new HeadStart()
     const pipe = `${spool.path}.pipe`
     const { pool, folder, allowed, body } = reading
     const signal = AbortSignal.any([reading.signal, head.#stop.signal])
@@ -53,22 +53,25 @@ export class HeadStart {
     return head
   }
 
-  /** So many bytes are in the spool. */
-  grown(bytes: number): void {
+  /** What is in the spool by now. */
+  grown({ bytes, multiline }: Pick<CsvSpool, 'bytes' | 'multiline'>): void {
+    if (multiline) this.#stop.abort()
     this.#bytes = bytes
     this.#session?.grown(bytes, false)
   }
 
   /** The spool is complete. Null: it must be read from its beginning. */
   async finish(spool: Pick<CsvSpool, 'bytes' | 'multiline'>): Promise<Materialised | null> {
-    if (spool.multiline && !this.#multiline) {
+    if (spool.multiline) {
       await this.abandon()
       return null
     }
     this.#ended = true
     this.#bytes = spool.bytes
     this.#session?.grown(spool.bytes, true)
-    return this.#made
+    const patience = Math.max(LEAST_PATIENCE_MS, performance.now() - this.#begun)
+    const late = setTimeout(() => this.#stop.abort(), Math.min(patience, LONGEST_TIMER_MS))
+    return this.#made.finally(() => clearTimeout(late))
   }
 
   /** Resolves when nothing works in the folder any more. */

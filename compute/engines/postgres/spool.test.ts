@@ -1,7 +1,11 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { PATIENCE_MS } from '../../test-patience.ts'
 import type { Source } from '../engine.ts'
+import { Connection } from './connection.ts'
+import { parseDsn } from './dsn.ts'
 import { type Fixture, openFixture } from './fixture.ts'
+import { lookUp } from './query.ts'
+import { Outgoing } from './wire.ts'
 
 // A database server is started here, on a machine that may have other things to do.
 setDefaultTimeout(PATIENCE_MS)
@@ -23,7 +27,9 @@ describe('texts', () => {
   test.each(["E'a\\r\\nb'", "E'\\r'", "E'\\n'", 'E\'"\\r\\n",\\n\'', "chr(65279) || 'a'", "E'\\\\N'"])(
     '%s comes back as it is',
     async (value) => {
-      const [wanted] = await new Bun.SQL(pg.server.dsn(), { max: 1 }).unsafe(`select md5(${value}) as md5`)
+      const client = new Bun.SQL(pg.server.dsn(), { max: 1 })
+      const [wanted] = await client.unsafe(`select md5(${value}) as md5`)
+      await client.end()
       for (const [, sql] of both(value)) {
         const ran = await pg.execute(sql)
         const rows = ran.produced.rows
@@ -61,6 +67,19 @@ describe('texts', () => {
         expect(failure.message).toContain('0xe9')
       }
   })
+})
+
+test('a connection on which the last rows had to wait for the disk serves the next query', async () => {
+  const dsn = parseDsn(pg.server.dsn())
+  if (!dsn.ok) throw new Error(dsn.problem)
+  const connection = await Connection.open(dsn.address, new AbortController().signal)
+  const pause = () => connection.pause()
+  // An answer in one piece ends while the reading is paused; one in several needs somebody to go on.
+  const going = setInterval(() => connection.resume(), 5)
+  await connection.exchange(new Outgoing().simple('select 1'), { row: pause, message: pause }, 1)
+  clearInterval(going)
+  expect(await lookUp(connection, 'select 42', [])).toEqual([['42']])
+  connection.close()
 })
 
 describe('values', () => {
