@@ -96,6 +96,8 @@ export const Manifest = z.object({
   signature: z.string(),
 })
 export type Manifest = z.infer<typeof Manifest>
+/** As it is kept: the edge signs what it hands out. */
+export type UnsignedManifest = Omit<Manifest, 'signature'>
 
 /** The browser's copy of a result, made after `succeeded`; a record beside the manifest, written once. */
 export const Pack = z.object({ bytes: z.int().min(1), sha256: Sha256 })

@@ -1,7 +1,7 @@
 import type { Column, WireValue } from '../contract/columns.ts'
 import type { JobId } from '../contract/ids.ts'
 import type { Job } from '../contract/jobs.ts'
-import { firstRowsOf, type Manifest, type Pack } from '../contract/manifests.ts'
+import { firstRowsOf, type Pack, type UnsignedManifest } from '../contract/manifests.ts'
 import { Problem } from '../contract/problems.ts'
 import type { ArchivedResult } from '../ledger/archive.ts'
 import type { ResultAnswer } from '../ledger/job-desk.ts'
@@ -11,7 +11,7 @@ import { foundOr, ledgerOf, notFound, pastOf } from './jobs.ts'
 /** A finished result as the Worker has it at hand. */
 export interface LoadedResult {
   job: Job
-  manifest: Manifest
+  manifest: UnsignedManifest
   /** All rows of a small result; null for a larger one. */
   rows: WireValue[][] | null
   /** The Parquet file of a small result that is not published yet. */
@@ -57,11 +57,11 @@ const load = async (c: AppContext, id: JobId, answer: Found): Promise<LoadedResu
   }
   if (manifest === null) throw new Error(`the job ${id} has no manifest`)
   // Both texts were written by the ledger from validated values.
-  const parsed = JSON.parse(manifest) as Manifest
+  const parsed = JSON.parse(manifest) as UnsignedManifest
   const parsedRows = rows === null ? null : (JSON.parse(rows) as WireValue[][])
   if (parsedRows) parsed.first_rows = firstRowsOf(parsedRows)
   return { job, manifest: parsed, rows: parsedRows, parquet, pack }
 }
 
 /** The report's own columns: what slices, CSV and JSON show. */
-export const reportColumns = (manifest: Manifest): Column[] => manifest.columns
+export const reportColumns = (manifest: UnsignedManifest): Column[] => manifest.columns

@@ -4,6 +4,7 @@ import type { JobId } from '../contract/ids.ts'
 import { derivedKey, packKey } from '../contract/keys.ts'
 import type { ResultDocument } from '../contract/manifests.ts'
 import { Problem } from '../contract/problems.ts'
+import { signManifest } from '../identity/signature.ts'
 import { csvOf } from '../slices/csv.ts'
 import { type AppContext, type AppEnv, personOf } from './context.ts'
 import { allow } from './guard.ts'
@@ -20,7 +21,7 @@ const fileLinks = ({ job, manifest }: LoadedResult): string[] =>
     manifest.files.length === 1 ? `${base(job.id)}/result.parquet` : `${base(job.id)}/result.parquet?file=${n}`,
   )
 
-const documentOf = (loaded: LoadedResult): ResultDocument => {
+const documentOf = async (c: AppContext, loaded: LoadedResult): Promise<ResultDocument> => {
   const self = base(loaded.job.id)
   const links: Record<string, string> = {
     self: `${self}/result`,
@@ -30,7 +31,7 @@ const documentOf = (loaded: LoadedResult): ResultDocument => {
     slice: `${self}/slice`,
   }
   if (loaded.pack) links.pack = `${self}/result.duckdb`
-  return { ...loaded.manifest, pack: loaded.pack, links, file_links: fileLinks(loaded) }
+  return { ...(await signManifest(c.env.SCARAB_SECRET, loaded.manifest)), pack: loaded.pack, links, file_links: fileLinks(loaded) }
 }
 
 const encoder = new TextEncoder()
@@ -97,7 +98,7 @@ const pack = async (c: AppContext, id: JobId): Promise<Response> => {
 
 export const resultsApp = new Hono<AppEnv>()
   .get('/:id/result', allow('results:read'), async (c) =>
-    c.json(documentOf(await loadResult(c, jobIdOf(c))), 200, { 'cache-control': 'no-store' }),
+    c.json(await documentOf(c, await loadResult(c, jobIdOf(c))), 200, { 'cache-control': 'no-store' }),
   )
   .get('/:id/result.parquet', allow('results:read'), (c) => parquet(c, jobIdOf(c)))
   .get('/:id/result.csv', allow('results:read'), (c) => whole(c, jobIdOf(c), 'csv'))

@@ -3,10 +3,10 @@ import { SignJWT } from 'jose'
 import { describe, expect, it } from 'vitest'
 import { canonicalJson } from '../contract/canonical.ts'
 import { JobId, SessionId, TenantId } from '../contract/ids.ts'
-import { Manifest } from '../contract/manifests.ts'
+import { Manifest, type UnsignedManifest } from '../contract/manifests.ts'
 import { type Grant, signGrant, verifyGrant } from './grants.ts'
 import { macKeys, toBase64Url } from './secrets.ts'
-import { manifestSigner, verifyManifest } from './signature.ts'
+import { signManifest, verifyManifest } from './signature.ts'
 
 const SECRET = toBase64Url(new Uint8Array(32).fill(7))
 const OTHER = toBase64Url(new Uint8Array(32).fill(8))
@@ -88,7 +88,7 @@ describe('canonical JSON', () => {
 })
 
 describe("a manifest's signature", () => {
-  const unsigned: Omit<Manifest, 'signature'> = {
+  const unsigned: UnsignedManifest = {
     version: 1,
     result: Manifest.shape.result.parse(`r${job}`),
     job,
@@ -113,9 +113,9 @@ describe("a manifest's signature", () => {
   }
 
   it('holds over a round trip through JSON, and over nothing else', async () => {
-    const signed = manifestSigner(SECRET)(unsigned)
-    expect(manifestSigner(`${SECRET},${OTHER}`)(unsigned)).toEqual(signed)
-    expect(() => manifestSigner('c2hvcnQ')).toThrow(/SCARAB_SECRET must be base64url/)
+    const signed = await signManifest(SECRET, unsigned)
+    expect(await signManifest(`${SECRET},${OTHER}`, unsigned)).toEqual(signed)
+    await expect(signManifest('c2hvcnQ', unsigned)).rejects.toThrow(/SCARAB_SECRET must be base64url/)
     const again = Manifest.parse(JSON.parse(JSON.stringify(signed)))
     expect(await verifyManifest(SECRET, again)).toBe(true)
     expect(await verifyManifest(`${OTHER},${SECRET}`, again)).toBe(true)

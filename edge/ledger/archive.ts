@@ -7,7 +7,7 @@ import { findResult } from './read.ts'
 import { isUnwanted } from './remove.ts'
 import { isEnded } from './states.ts'
 
-/** What an archived result's object holds: the manifest as it was signed, and a small result's rows. */
+/** What an archived result's object holds: the manifest, and a small result's rows. */
 export interface ArchivedResult {
   /** Empty where the job has no result. */
   manifest: string

@@ -1,7 +1,6 @@
 import type { JobEvent } from '../contract/events.ts'
 import type { GroupEvent } from '../contract/groups.ts'
 import type { Family, GroupId, JobId, NodeId, PoolName, QueueName, SessionId, TenantId } from '../contract/ids.ts'
-import type { Manifest } from '../contract/manifests.ts'
 import type { Lease } from '../contract/node.ts'
 import type { LaneSettings } from '../contract/queues.ts'
 import type { Store } from '../storage/store.ts'
@@ -33,8 +32,6 @@ export interface LedgerContext {
   /** Milliseconds since 1970. */
   now(): number
   random(bytes: number): Uint8Array
-  /** Puts the edge's signature to a manifest. */
-  sign(manifest: Omit<Manifest, 'signature'>): Manifest
   newJobId(): JobId
   /** Numbers of the tenant's stream. */
   numbers: EventNumbers

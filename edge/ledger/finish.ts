@@ -1,6 +1,6 @@
 import { Family, type JobId, resultOf, Sha256, TaskName } from '../contract/ids.ts'
 import { dataKey } from '../contract/keys.ts'
-import type { InlineResult, Manifest, NodeManifest } from '../contract/manifests.ts'
+import type { InlineResult, NodeManifest, UnsignedManifest } from '../contract/manifests.ts'
 import { firstRowsOf } from '../contract/manifests.ts'
 import type { Failure } from '../contract/node.ts'
 import { first } from '../storage/store.ts'
@@ -25,12 +25,12 @@ export interface Completion {
 const isCarried = (context: LedgerContext, row: JobRow): boolean =>
   row.state === 'cancelled' && first(context.store, 'SELECT job FROM results WHERE job = ?', row.id) !== undefined
 
-/** The edge's manifest: what the node says, the keys that the edge chose, and the signature over all of it. */
-const manifestOf = (context: LedgerContext, row: JobRow, completion: Completion): Manifest => {
+/** The edge's manifest: what the node says, and the keys that the edge chose. It is signed where it is handed out. */
+const manifestOf = (context: LedgerContext, row: JobRow, completion: Completion): UnsignedManifest => {
   const { manifest: node } = completion
   const job = completion.job
   const family = Family.parse(row.family)
-  const unsigned: Omit<Manifest, 'signature'> = {
+  return {
     version: 1,
     result: resultOf(job),
     job,
@@ -53,7 +53,6 @@ const manifestOf = (context: LedgerContext, row: JobRow, completion: Completion)
     seconds: node.seconds,
     created_at: new Date(context.now()).toISOString(),
   }
-  return context.sign(unsigned)
 }
 
 /**

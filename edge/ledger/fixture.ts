@@ -40,7 +40,6 @@ export const testLedger = (tenant = 'acme') => {
     random,
     newJobId: jobIds(name, null, now, random),
     numbers: eventNumbers(store),
-    sign: (manifest) => ({ ...manifest, signature: 'signed' }),
     emit: (effect) => effects.push(effect),
     settle,
   }

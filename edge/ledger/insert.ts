@@ -1,7 +1,7 @@
 import type { SqlValue } from '../storage/store.ts'
 import { setTimer } from '../storage/timers.ts'
 import type { LedgerContext } from './context.ts'
-import { type JobRow, writeEvent } from './jobs.ts'
+import { type JobRow, writeEvents } from './jobs.ts'
 import { stands } from './lane-rules.ts'
 import { laneReady } from './lanes.ts'
 import { isEnded } from './states.ts'
@@ -111,7 +111,7 @@ export const insertJob = (context: LedgerContext, wanted: Submission, change: Pa
   context.store.run(insertQuery(Object.keys(written)), ...(Object.values(written) as SqlValue[]))
   context.memory.keep(row)
   stands(context, row.queue, null, row.state)
-  writeEvent(context, row, 1, 'state', row.state, {})
+  writeEvents(context, row, [{ seq: 1, type: 'state', state: row.state, body: {} }])
   if (row.expires_at !== null && row.finished_at === null) setTimer(context.store, 'expire', row.id, row.expires_at)
   if (row.state === 'scheduled' && row.due_at !== null) setTimer(context.store, 'due', row.id, row.due_at)
   if (isEnded(row.state)) context.memory.ended.add(row.id)

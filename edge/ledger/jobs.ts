@@ -119,33 +119,41 @@ export const updateJob = (context: LedgerContext, row: JobRow, change: Partial<J
 
 export type EventBody = Omit<JobEvent, 'seq' | 'job' | 'type' | 'state' | 'at'>
 
-/** Writes event `seq` of a job, whose row says so already, and lets it out. */
-export const writeEvent = (
-  context: LedgerContext,
-  row: JobRow,
-  seq: number,
-  type: JobEvent['type'],
-  state: InnerState,
-  body: EventBody,
-): void => {
+export interface NewEvent {
+  seq: number
+  type: JobEvent['type']
+  state: InnerState
+  body: EventBody
+}
+
+const EVENT_COLUMNS = 7
+const eventQueries: string[] = []
+const eventQuery = (rows: number): string => {
+  eventQueries[rows] ??= `INSERT INTO events (job, seq, type, state, at, body, n) VALUES ${Array(rows)
+    .fill(`(${Array(EVENT_COLUMNS).fill('?').join()})`)
+    .join()}`
+  return eventQueries[rows] ?? ''
+}
+
+/** Writes events of a job, whose row counts them already, and lets them out. */
+export const writeEvents = (context: LedgerContext, row: JobRow, list: readonly NewEvent[]): void => {
+  if (list.length === 0) return
   const at = context.now()
-  const n = context.numbers.next()
-  const shown: JobState = SHOWN[state]
-  context.store.run(
-    'INSERT INTO events (job, seq, type, state, at, body, n) VALUES (?, ?, ?, ?, ?, ?, ?)',
-    row.id,
-    seq,
-    type,
-    shown,
-    at,
-    JSON.stringify(body),
-    n,
-  )
+  const values: SqlValue[] = []
+  const events: JobEvent[] = []
+  let ended = false
+  for (const { seq, type, state, body } of list) {
+    const n = context.numbers.next()
+    const shown: JobState = SHOWN[state]
+    values.push(row.id, seq, type, shown, at, JSON.stringify(body), n)
+    // The row's id was checked when it was made.
+    events.push({ seq, job: row.id as JobId, type, state: shown, at: new Date(at).toISOString(), ...body, n })
+    ended ||= type === 'state' && isTerminal(shown)
+  }
+  context.store.run(eventQuery(list.length), ...values)
   if (row.grp !== null) context.memory.touched.add(row.id)
-  if (row.schedule !== null && isTerminal(shown)) context.memory.schedules.add(row.schedule)
-  // The row's id was checked when it was made.
-  const event: JobEvent = { seq, job: row.id as JobId, type, state: shown, at: new Date(at).toISOString(), ...body, n }
-  context.emit({ kind: 'events', job: event.job, events: [event], ended: type === 'state' && isTerminal(shown) })
+  if (row.schedule !== null && events.some(({ state }) => isTerminal(state))) context.memory.schedules.add(row.schedule)
+  context.emit({ kind: 'events', job: row.id as JobId, events, ended })
 }
 
 /** I9: the number is the row's counter plus one, in the transaction that made the change, which may change more of the row. */
@@ -157,7 +165,7 @@ export const addEvent = (
   change: Partial<JobRow> = {},
 ): void => {
   updateJob(context, row, { ...change, seq: row.seq + 1 })
-  writeEvent(context, row, row.seq, type, row.state, body)
+  writeEvents(context, row, [{ seq: row.seq, type, state: row.state, body }])
 }
 
 export interface Step {
@@ -175,7 +183,7 @@ export const moves = (context: LedgerContext, row: JobRow, steps: Step[]): 'move
   let { state, seq } = row
   let change: Partial<JobRow> = {}
   let verdict: 'moved' | Verdict = 'ignored'
-  const events: { seq: number; state: InnerState; body: EventBody }[] = []
+  const events: NewEvent[] = []
   for (const { input, change: more, body = {} } of steps) {
     const next = JOB_TABLE[state][input]
     if (next === 'ignored') continue
@@ -189,7 +197,7 @@ export const moves = (context: LedgerContext, row: JobRow, steps: Step[]): 'move
       seq += 1
       change.seq = seq
       if (isTerminal(SHOWN[next.to])) change.finished_at = context.now()
-      events.push({ seq, state: next.to, body })
+      events.push({ seq, type: 'state', state: next.to, body })
     }
     state = next.to
   }
@@ -202,7 +210,7 @@ export const moves = (context: LedgerContext, row: JobRow, steps: Step[]): 'move
     stands(context, row.queue, before, state)
     if (isHeld(before) !== isHeld(state)) heldChanged(context, row, isHeld(state))
   }
-  for (const event of events) writeEvent(context, row, event.seq, 'state', event.state, event.body)
+  writeEvents(context, row, events)
   return verdict
 }
 

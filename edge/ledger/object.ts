@@ -11,7 +11,6 @@ import type { Queue, QueueSettings } from '../contract/queues.ts'
 import type { Schedule } from '../contract/schedules.ts'
 import type { Env } from '../env.ts'
 import { fault } from '../fault.ts'
-import { manifestSigner } from '../identity/signature.ts'
 import { Alarm } from '../storage/alarm.ts'
 import { migrate } from '../storage/migrate.ts'
 import { objectStore } from '../storage/object-store.ts'
@@ -99,7 +98,6 @@ export class LedgerObject extends DurableObject<Env> {
       random,
       newJobId: jobIds(tenant, last as JobId | null, now, random),
       numbers: eventNumbers(store),
-      sign: manifestSigner(env.SCARAB_SECRET),
       emit: (effect) => this.#carryOut(effect),
       settle,
     }

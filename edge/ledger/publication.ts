@@ -1,6 +1,6 @@
 import { Family, JobId } from '../contract/ids.ts'
 import type { PublicationState } from '../contract/jobs.ts'
-import type { Manifest } from '../contract/manifests.ts'
+import type { UnsignedManifest } from '../contract/manifests.ts'
 import { first } from '../storage/store.ts'
 import { setTimer } from '../storage/timers.ts'
 import { type LedgerContext, moveOneTimer, setOneTimer } from './context.ts'
@@ -25,7 +25,7 @@ export const enqueuePublication = (context: LedgerContext, row: JobRow, kind: 'p
 }
 
 export interface Handover {
-  publish: { manifest: Manifest; inline_parquet: Uint8Array | null }[]
+  publish: { manifest: UnsignedManifest; inline_parquet: Uint8Array | null }[]
   withdraw: JobId[]
 }
 
@@ -48,7 +48,7 @@ export const handover = (context: LedgerContext, family: Family): Handover => {
     size += result.manifest.length + (result.inline_parquet?.length ?? 0)
     if (answer.publish.length > 0 && size > OUTBOX_BATCH_BYTES) break
     // Written by `complete` from a validated value: reading it back needs no second validation.
-    const manifest = JSON.parse(result.manifest) as Manifest
+    const manifest = JSON.parse(result.manifest) as UnsignedManifest
     if (result.inline_rows !== null) manifest.first_rows = []
     answer.publish.push({ manifest, inline_parquet: result.inline_parquet })
   }

@@ -1,7 +1,7 @@
 import { type Column, type ResultSchema, SYSTEM_COLUMNS } from '../contract/columns.ts'
 import { CROCKFORD, Family, JobId, resultOf, TaskName, TenantId } from '../contract/ids.ts'
 import { dataKey } from '../contract/keys.ts'
-import type { ColumnStats, Manifest, NodeFile } from '../contract/manifests.ts'
+import type { ColumnStats, NodeFile, UnsignedManifest } from '../contract/manifests.ts'
 import type { Publication } from './judge.ts'
 
 /** Results as a ledger would hand them over, for tests and the simulation. */
@@ -33,7 +33,7 @@ export interface FakeResult {
 }
 
 export const publication = ({ job, attempt = 1, schema, files, parquet, family: into = family }: FakeResult): Publication => {
-  const manifest: Manifest = {
+  const manifest: UnsignedManifest = {
     version: 1,
     result: resultOf(job),
     job,
@@ -55,7 +55,6 @@ export const publication = ({ job, attempt = 1, schema, files, parquet, family: 
     source: null,
     seconds: { planning: 0, executing: 0, uploading: 0 },
     created_at: '2026-11-20T00:00:00.000Z',
-    signature: '',
   }
   return { manifest, inline_parquet: parquet ?? null }
 }

@@ -1,6 +1,6 @@
 import type { Column, ResultSchema } from '../contract/columns.ts'
 import { dataKey } from '../contract/keys.ts'
-import type { Manifest } from '../contract/manifests.ts'
+import type { UnsignedManifest } from '../contract/manifests.ts'
 import { asField, leaves } from '../iceberg/schema.ts'
 import { partitionValue } from '../iceberg/single-value.ts'
 import { first, type Store } from '../storage/store.ts'
@@ -8,7 +8,7 @@ import type { FamilyRow } from './ensure.ts'
 
 /** A result as the ledger hands it over. `inline_parquet` is set for a small result whose file the edge has yet to put. */
 export interface Publication {
-  manifest: Manifest
+  manifest: UnsignedManifest
   inline_parquet: Uint8Array | null
 }
 

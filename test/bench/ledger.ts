@@ -1,7 +1,6 @@
 import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Env } from '../../edge/env.ts'
-import { manifestSigner } from '../../edge/identity/signature.ts'
 import { commit, type LedgerContext } from '../../edge/ledger/context.ts'
 import { Housekeeper } from '../../edge/ledger/housekeeper.ts'
 import { jobIds } from '../../edge/ledger/ids.ts'
@@ -60,7 +59,6 @@ export const ledgerAt = (folder: string, tenant: LedgerContext['tenant']) => {
     random,
     newJobId: jobIds(tenant, null, now, random),
     numbers: eventNumbers(store),
-    sign: manifestSigner('A'.repeat(43)),
     emit: (effect) => {
       if (effect.kind === 'events' && effect.ended) keeper.expect()
       if (effect.kind === 'housekeeping') {

@@ -69,7 +69,6 @@ const ledgerOf = (store: Store): LedgerContext => {
     random,
     newJobId: jobIds(acme, last, now, random),
     numbers: eventNumbers(store),
-    sign: (manifest) => ({ ...manifest, signature: '' }),
     emit: () => undefined,
     settle,
   }
@@ -91,7 +90,10 @@ test('a ledger of version 1 still has its jobs, events, results, aliases and ide
     if (job.state !== 'succeeded') continue
     expect(result?.manifest !== null || result?.archived !== null).toBe(true)
     if (typeof result?.manifest === 'string')
-      expect(Manifest.parse({ ...JSON.parse(result.manifest), first_rows: [] })).toMatchObject({ job: job.id, rows: job.rows })
+      expect(Manifest.omit({ signature: true }).parse({ ...JSON.parse(result.manifest), first_rows: [] })).toMatchObject({
+        job: job.id,
+        rows: job.rows,
+      })
   }
   expect(jobOfAlias(context, Job.shape.alias.unwrap().parse('nightly'))).toMatchObject({ task: 'small', queue: 'night' })
   const deleted = first<{ id: string }>(context.store, 'SELECT id FROM jobs WHERE deleted_at IS NOT NULL')

@@ -72,7 +72,6 @@ export class Scene {
       random,
       newJobId: jobIds(tenant, null, now, random),
       numbers: eventNumbers(store),
-      sign: (manifest) => ({ ...manifest, signature: 'signed' }),
       emit: (effect) => this.hear(effect),
       settle,
     }

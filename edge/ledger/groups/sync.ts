@@ -1,5 +1,5 @@
 import { isTerminal, type JobError } from '../../contract/jobs.ts'
-import type { Manifest } from '../../contract/manifests.ts'
+import type { UnsignedManifest } from '../../contract/manifests.ts'
 import { clearTimer, setTimer } from '../../storage/timers.ts'
 import { writerOf } from '../coalesce.ts'
 import type { LedgerContext } from '../context.ts'
@@ -26,8 +26,8 @@ const publishedOf = (row: JobRow): 'ok' | 'bad' | null => {
 /** What a manifest and the rows kept beside it say of the first row. */
 export const firstRowOf = (manifest: string, rows: string | null): FirstRow => {
   // Written by `complete` from checked values.
-  const { columns, rows: count, first_rows } = JSON.parse(manifest) as Manifest
-  const kept = rows === null ? first_rows : (JSON.parse(rows) as Manifest['first_rows'])
+  const { columns, rows: count, first_rows } = JSON.parse(manifest) as UnsignedManifest
+  const kept = rows === null ? first_rows : (JSON.parse(rows) as UnsignedManifest['first_rows'])
   return { columns, rows: count, row: kept[0] ?? null }
 }
 
