@@ -1,4 +1,4 @@
-import { OPERATIONS } from './openapi.ts'
+import { OPERATIONS } from './openapi/document.ts'
 
 const routes = OPERATIONS.map(({ method, path }) => ({
   method: method.toUpperCase(),

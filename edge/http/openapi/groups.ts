@@ -1,19 +1,5 @@
-import type { Operation } from './openapi.ts'
+import { idempotencyKey, ifNoneMatch, notModified, type Operation, paging, prefer, query } from './parts.ts'
 
-const text = { type: 'string' }
-const ifNoneMatch = {
-  name: 'If-None-Match',
-  in: 'header',
-  schema: text,
-  description: '`ETag` of an answer before. RFC 9110, section 13.1.2.',
-} as const
-const prefer = {
-  name: 'Prefer',
-  in: 'header',
-  schema: text,
-  description: '`wait=N`: answer when the group has ended, after N seconds at most (30). RFC 7240.',
-} as const
-const notModified = { 304: { description: 'It is as the tag of If-None-Match says' } }
 const decide = (word: 'approve' | 'reject', what: string): Operation => ({
   method: 'post',
   path: `/v1/groups/{id}/steps/{step}/${word}`,
@@ -30,10 +16,7 @@ export const GROUP_OPERATIONS: Operation[] = [
     path: '/v1/groups',
     summary: 'Run several tasks, in the order that their needs give',
     scope: 'jobs:submit',
-    parameters: [
-      prefer,
-      { name: 'Idempotency-Key', in: 'header', schema: text, description: 'Same key and body within 24 h: same answer. Other body: 422.' },
-    ],
+    parameters: [prefer('group'), idempotencyKey()],
     body: 'GroupSubmit',
     answers: {
       202: { description: 'Taken whole', schema: 'Group' },
@@ -47,15 +30,9 @@ export const GROUP_OPERATIONS: Operation[] = [
     summary: 'Groups, newest first',
     scope: 'jobs:read',
     parameters: [
-      {
-        name: 'limit',
-        in: 'query',
-        schema: { type: 'integer', minimum: 1, maximum: 100 },
-        description: 'Groups a page; fewer where they have many steps',
-      },
-      { name: 'cursor', in: 'query', schema: text, description: '`next` of the page before' },
-      { name: 'alias', in: 'query', schema: text, description: 'Only groups of this alias' },
-      { name: 'state', in: 'query', schema: text, description: 'Only groups in this state' },
+      ...paging('Groups a page; fewer where they have many steps', 100),
+      query('alias', 'Only groups of this alias'),
+      query('state', 'Only groups in this state'),
       ifNoneMatch,
     ],
     answers: { 200: { description: 'A page', schema: 'GroupPage' }, ...notModified },
@@ -66,7 +43,7 @@ export const GROUP_OPERATIONS: Operation[] = [
     path: '/v1/groups/{id}',
     summary: 'One group with its steps',
     scope: 'jobs:read',
-    parameters: [prefer, ifNoneMatch],
+    parameters: [prefer('group'), ifNoneMatch],
     answers: { 200: { description: 'The group', schema: 'Group' }, ...notModified },
     problems: [401, 403, 404, 410],
   },
@@ -94,7 +71,7 @@ export const GROUP_OPERATIONS: Operation[] = [
     path: '/v1/groups/{id}/retry',
     summary: 'A new group that takes over what succeeded, and runs the rest again',
     scope: 'jobs:submit',
-    parameters: [prefer],
+    parameters: [prefer('group')],
     answers: {
       202: { description: 'The new group', schema: 'Group' },
       200: { description: 'Ended while the request waited', schema: 'Group' },

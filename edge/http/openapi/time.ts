@@ -1,13 +1,6 @@
-import type { Operation } from './openapi.ts'
+import { ifNoneMatch, notModified, type Operation, type Parameter, paging, query } from './parts.ts'
 
-const text = { type: 'string' }
-const paging = (what: string): NonNullable<Operation['parameters']> => [
-  { name: 'limit', in: 'query', schema: { type: 'integer', minimum: 1, maximum: 500 }, description: `${what} a page` },
-  { name: 'cursor', in: 'query', schema: text, description: '`next` of the page before' },
-  { name: 'task', in: 'query', schema: text, description: 'Only those of this task' },
-  { name: 'If-None-Match', in: 'header', schema: text, description: '`ETag` of an answer before. RFC 9110, section 13.1.2.' },
-]
-const notModified = { 304: { description: 'It is as the tag of If-None-Match says' } }
+const ofTask = (what: string): Parameter[] => [...paging(`${what} a page`), query('task', 'Only those of this task'), ifNoneMatch]
 
 /** Schedules, dead letters, and how late timers are. */
 export const TIME_OPERATIONS: Operation[] = [
@@ -28,7 +21,7 @@ export const TIME_OPERATIONS: Operation[] = [
     path: '/v1/schedules',
     summary: 'Schedules, newest first',
     scope: 'jobs:read',
-    parameters: paging('Schedules'),
+    parameters: ofTask('Schedules'),
     answers: { 200: { description: 'A page', schema: 'SchedulePage' }, ...notModified },
     problems: [400, 401, 403],
   },
@@ -37,7 +30,7 @@ export const TIME_OPERATIONS: Operation[] = [
     path: '/v1/schedules',
     summary: 'Delete a schedule by its id in the query',
     scope: 'queues:manage',
-    parameters: [{ name: 'id', in: 'query', schema: text, description: 'Which' }],
+    parameters: [query('id', 'Which')],
     answers: { 204: { description: 'Deleted; runs that have begun go on' } },
     problems: [400, 401, 403, 404, 409],
   },
@@ -80,7 +73,7 @@ export const TIME_OPERATIONS: Operation[] = [
     path: '/v1/dead',
     summary: 'Failed jobs that nobody has run again, newest first, each explained',
     scope: 'jobs:read',
-    parameters: paging('Jobs'),
+    parameters: ofTask('Jobs'),
     answers: { 200: { description: 'A page', schema: 'DeadPage' }, ...notModified },
     problems: [400, 401, 403],
   },

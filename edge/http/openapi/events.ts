@@ -1,19 +1,16 @@
-import { STREAM_FILTERS } from '../contract/events.ts'
-import { UNTILS } from '../ledger/events.ts'
-import type { Component, Operation } from './openapi.ts'
+import { STREAM_FILTERS } from '../../contract/events.ts'
+import { UNTILS } from '../../ledger/events.ts'
+import type { Component } from './components.ts'
+import { lastEventId, type Operation, type Parameter, query } from './parts.ts'
 
-const text = { type: 'string' }
-
-const resume: NonNullable<Operation['parameters']> = [
-  { name: 'Last-Event-ID', in: 'header', schema: text, description: 'Go on after this number' },
-  { name: 'after', in: 'query', schema: { type: 'integer', minimum: 0 }, description: 'The same, for the first request' },
-  {
-    name: 'wait',
-    in: 'query',
-    schema: { type: 'integer', minimum: 0 },
-    description:
-      'Answer a page of JSON, after so many seconds at most (30) when there is nothing yet. So does `Accept: application/json`, at once',
-  },
+const resume: Parameter[] = [
+  lastEventId,
+  query('after', 'The same, for the first request', { type: 'integer', minimum: 0 }),
+  query(
+    'wait',
+    'Answer a page of JSON, after so many seconds at most (30) when there is nothing yet. So does `Accept: application/json`, at once',
+    { type: 'integer', minimum: 0 },
+  ),
 ]
 
 const stream = (event: Component, page: Component, what: string): Operation['answers'] => ({
@@ -35,12 +32,14 @@ export const EVENT_OPERATIONS: Operation[] = [
     scope: 'jobs:read',
     parameters: [
       ...resume,
-      {
-        name: 'until',
-        in: 'query',
-        schema: { type: 'string', enum: [...UNTILS] },
-        description: "End with the job (default), with its publication, or when the browser's copy is there (or 15 minutes after the end)",
-      },
+      query(
+        'until',
+        "End with the job (default), with its publication, or when the browser's copy is there (or 15 minutes after the end)",
+        {
+          type: 'string',
+          enum: [...UNTILS],
+        },
+      ),
     ],
     answers: { ...stream('JobEvent', 'JobEventPage', 'Each `data` is a JobEvent; `event: progress` has no id.'), ...ended },
     problems: [400, 401, 403, 404, 410, 503],
@@ -61,12 +60,7 @@ export const EVENT_OPERATIONS: Operation[] = [
     scope: 'jobs:read',
     parameters: [
       ...resume,
-      ...STREAM_FILTERS.map((name) => ({
-        name,
-        in: 'query' as const,
-        schema: text,
-        description: `Only events of jobs of this ${name}; may be given several times`,
-      })),
+      ...STREAM_FILTERS.map((name) => query(name, `Only events of jobs of this ${name}; may be given several times`)),
     ],
     answers: stream('JobEvent', 'JobEventPage', 'Each `data` is a JobEvent whose `n` is the number to resume by.'),
     problems: [400, 401, 403, 503],

@@ -1,13 +1,4 @@
-import type { Operation } from './openapi.ts'
-
-const text = { type: 'string' }
-const known = {
-  name: 'If-None-Match',
-  in: 'header',
-  schema: text,
-  description: '`ETag` of an answer before. RFC 9110, section 13.1.2.',
-} as const
-const notModified = { 304: { description: 'It is as the tag of If-None-Match says' } }
+import { ifNoneMatch, notModified, type Operation, paging } from './parts.ts'
 
 /** How queues are served. */
 export const QUEUE_OPERATIONS: Operation[] = [
@@ -16,11 +7,7 @@ export const QUEUE_OPERATIONS: Operation[] = [
     path: '/v1/queues',
     summary: 'Queues that were set or used, by name, and what waits in them',
     scope: 'jobs:read',
-    parameters: [
-      { name: 'limit', in: 'query', schema: { type: 'integer', minimum: 1, maximum: 500 }, description: 'Queues a page' },
-      { name: 'cursor', in: 'query', schema: text, description: '`next` of the page before' },
-      known,
-    ],
+    parameters: [...paging('Queues a page'), ifNoneMatch],
     answers: { 200: { description: 'A page', schema: 'QueuePage' }, ...notModified },
     problems: [400, 401, 403],
   },
@@ -29,7 +16,7 @@ export const QUEUE_OPERATIONS: Operation[] = [
     path: '/v1/queues/{name}',
     summary: 'One queue',
     scope: 'jobs:read',
-    parameters: [known],
+    parameters: [ifNoneMatch],
     answers: { 200: { description: 'The queue', schema: 'Queue' }, ...notModified },
     problems: [400, 401, 403, 404],
   },
