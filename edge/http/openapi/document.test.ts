@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
-import { app } from './app.ts'
-import { methodsOf } from './methods.ts'
-import { OPERATIONS, openApiDocument } from './openapi.ts'
+import { app } from '../app.ts'
+import { methodsOf } from '../methods.ts'
+import { OPERATIONS, openApiDocument } from './document.ts'
 
 /** Other protocols have documents of their own: nodes speak the node protocol, readers Iceberg's REST and S3. */
 const ELSEWHERE = /^\/(node\/v1|iceberg\/v1)\/|^\/\*$/
