@@ -8,7 +8,7 @@ import { runAttempt, Stopped } from './attempt.ts'
 import { candidates, pick } from './choose.ts'
 import { AgentCore } from './core.ts'
 import { Link } from './link.ts'
-import { makePacker } from './packs.ts'
+import { makePacker, type PackRequest } from './packs.ts'
 import { throttledProgress } from './progress.ts'
 import { Requests } from './requests.ts'
 import type { Spool } from './spool.ts'
@@ -23,16 +23,6 @@ const AGAIN_MS = 500
 const TICK_MS = 1_000
 
 export type SliceOutcome = Extract<FromNode, { type: 'sliced' }>['outcome']
-
-/** A result to make a pack of, while its files are still in the spool. */
-export interface PackRequest {
-  lease: Lease
-  produced: Produced
-  schema: ResultSchema
-  /** The attempt's own folder; the pack goes there too. */
-  folder: string
-  signal: AbortSignal
-}
 
 export interface AgentOptions {
   edge: URL

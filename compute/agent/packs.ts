@@ -2,8 +2,17 @@ import type { ResultSchema } from '../../edge/contract/columns.ts'
 import type { Lease } from '../../edge/contract/node.ts'
 import type { Produced } from '../engines/engine.ts'
 import { uploadFile } from '../results/upload.ts'
-import type { PackRequest } from './agent.ts'
 import { Fenced, type Requests } from './requests.ts'
+
+/** A result to make a pack of, while its files are still in the spool. */
+export interface PackRequest {
+  lease: Lease
+  produced: Produced
+  schema: ResultSchema
+  /** The attempt's own folder; the pack goes there too. */
+  folder: string
+  signal: AbortSignal
+}
 
 export interface PackerOptions {
   edge: URL
