@@ -62,7 +62,7 @@ describe('schedules of files', () => {
         task: 'a',
         source: 'file',
         wanted: { cron: '@daily', tz: 'Europe/Berlin', missed: 'all', overlap: 'queue' },
-        run: { task: 'a', args: [], pool: 'default', queue: 'default', sameness: null },
+        run: { task: 'a', args: [], pool: 'default', queue: 'default', fresh: true },
         rights: [],
       },
     ])
