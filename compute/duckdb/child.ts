@@ -81,7 +81,7 @@ const perform = async (message: Exclude<ToChild, { op: 'interrupt' | 'grown' }>)
     case 'digest':
       return digest(message.request.path)
     case 'follow':
-      follower = await Follower.open(message.request.path, message.request.pipe)
+      follower = await Follower.open(message.request.path, message.request.pipe, die)
       return null
     case 'close': {
       follower?.stop()

@@ -18,25 +18,27 @@ export class Follower {
   /** Keeps the pipe from ending before its reader has come. It is a reader too: as long as it is open a write waits. */
   readonly #keeper: FileHandle
   readonly #pen: FileHandle
+  readonly #broken: () => void
   /** Bytes that are in the file. */
   #grown = 0
   #ended = false
   #stopped = false
   #wake: (() => void) | null = null
 
-  private constructor(file: FileHandle, keeper: FileHandle, pen: FileHandle) {
+  private constructor(file: FileHandle, keeper: FileHandle, pen: FileHandle, broken: () => void) {
     this.#file = file
     this.#keeper = keeper
     this.#pen = pen
+    this.#broken = broken
     void this.#copy()
   }
 
-  /** Makes `pipe` beside the file. */
-  static async open(path: string, pipe: string): Promise<Follower> {
+  /** Makes `pipe` beside the file. `broken` is called when the file cannot be read, before the pipe ends: it would look like all there is. */
+  static async open(path: string, pipe: string, broken: () => void): Promise<Follower> {
     makePipe(pipe)
     const file = await open(path, 'r')
     const keeper = await open(pipe, 'r+')
-    return new Follower(file, keeper, await open(pipe, 'w'))
+    return new Follower(file, keeper, await open(pipe, 'w'), broken)
   }
 
   /** The file has so many bytes by now; `ended`: and will have no more. At least a pipe's size of them, 64 KiB, when it ends. */
@@ -70,7 +72,8 @@ export class Follower {
         else await this.#growth()
       }
     } catch {
-      // The statement has ended before the file: it says why itself.
+      // Behind `stop` nobody reads any more; before it the keeper does, and what failed is the file (I5).
+      if (!this.#stopped) this.#broken()
     } finally {
       this.stop()
       await Promise.allSettled([this.#pen.close(), this.#file.close()])

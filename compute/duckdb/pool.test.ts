@@ -160,6 +160,21 @@ describe('a pool of DuckDB children', () => {
     expect(await pool.use(open, never(), (session) => session.run('SELECT 1'))).toEqual([[1]])
   })
 
+  test('starts another child for work that waited for one which died on its way back', async () => {
+    const two = new DuckdbPool({ tempFolder: join(root, 'two'), memoryLimitBytes: 256 * MIB, max: 2, warm: 1 })
+    await two.start()
+    const [kept] = two.pids
+    const held = Promise.withResolvers<void>()
+    const holding = two.use(open, never(), () => held.promise)
+    await two.use(open, never(), (session) => session.run('SELECT 1'))
+    const waiting = two.use(open, never(), (session) => session.run('SELECT 2'))
+    for (const pid of two.pids) if (pid !== kept) process.kill(pid, 'SIGKILL')
+    expect(await waiting).toEqual([[2]])
+    held.resolve()
+    await holding
+    await two.close()
+  })
+
   test('ends a statement that needs more memory than its process may have', async () => {
     const small = new DuckdbPool({ tempFolder: join(root, 'small'), memoryLimitBytes: 100 * MIB, max: 1 })
     const heap = await faultOf(small.use(open, never(), (session) => session.run("SELECT length(repeat('x', 2000000000))")))

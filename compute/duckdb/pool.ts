@@ -224,7 +224,9 @@ export class DuckdbPool {
     this.#resetting++
     const size = await child.reset().catch(() => Number.POSITIVE_INFINITY)
     this.#resetting--
-    if (this.#closed || works >= MAX_WORKS || size > this.#options.memoryLimitBytes) child.kill()
+    // Whoever waits was counting on a child that has died meanwhile.
+    if (!child.alive) this.#refill()
+    else if (this.#closed || works >= MAX_WORKS || size > this.#options.memoryLimitBytes) child.kill()
     else this.#give(child)
   }
 

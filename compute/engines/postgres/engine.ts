@@ -272,7 +272,6 @@ export class PostgresEngine implements Engine {
           `source "${run.source.name}": the server sent ${ended.rows ?? 'no count of'} rows and ${collector.rows} arrived`,
           'lost',
         )
-      collector.end()
       complete = true
       return { kind: 'rows', collector, columns: known.columns, version: connection.version, pid: connection.pid }
     } catch (error) {
@@ -284,6 +283,8 @@ export class PostgresEngine implements Engine {
     } finally {
       clearTimeout(overtime)
       signal.removeEventListener('abort', stop)
+      // Also where it failed: what is still on its way to the disk begins nothing any more.
+      collector.end()
       if (!complete && collector.spool) await discard(collector.spool, collector.headStart)
     }
   }

@@ -1,6 +1,8 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, type Mock, setDefaultTimeout, spyOn, test } from 'bun:test'
 import { readdir } from 'node:fs/promises'
 import type { DuckdbPool } from '../../duckdb/pool.ts'
+import type { DuckdbSession } from '../../duckdb/session.ts'
+import type { Materialised } from '../../results/materialise.ts'
 import { PATIENCE_MS } from '../../test-patience.ts'
 import { type Fixture, openFixture } from './fixture.ts'
 import { HeadStart } from './head-start.ts'
@@ -119,6 +121,46 @@ describe('a long report, which DuckDB reads while it comes', () => {
     expect(await pg.read(ran, 'count(*)::int, max(length(pad))::int, sum(length(pad))::int8::double')).toEqual([
       [100_001, 9_000_000, 99_999 * 100 + 18_000_000],
     ])
+  })
+
+  test('begins nothing with what was still on its way to the disk when its source failed', async () => {
+    // Four slabs of a megabyte have gone to the disk then; the fifth, with which the report is long, follows when the spool is closed.
+    const failure = await pg.failure(
+      pg.execute(`select g as n, repeat('x', 1000) as pad, 1 / (4600 - g) as late from generate_series(1, 10000) as g`),
+    )
+    expect(failure).toMatchObject({ code: 'sql_error' })
+    expect(lend).not.toHaveBeenCalled()
+  })
+
+  test('tells a child that it has given back nothing more: it may follow another spool', async () => {
+    const made: Materialised = { rows: 1, files: [], firstRows: [], inline: null }
+    const told: number[] = []
+    const session: DuckdbSession = {
+      version: '',
+      describe: () => Promise.reject(new Error('not asked')),
+      run: () => Promise.resolve([]),
+      digest: () => Promise.reject(new Error('not asked')),
+      follow: () => Promise.resolve(),
+      grown: (bytes) => void told.push(bytes),
+      onProgress: null,
+    }
+    const works: Promise<unknown>[] = []
+    const pool: Pick<DuckdbPool, 'lend'> = {
+      lend: (_sandbox, _signal, _recall, body) => {
+        const work = body(session)
+        works.push(work)
+        return work
+      },
+    }
+    const reading = { pool, folder: '/', allowed: [], signal: new AbortController().signal, body: () => Promise.resolve(made) }
+    const head = HeadStart.begin({ path: '/spool', multiline: false }, reading)
+    head?.grown({ bytes: 1, multiline: false })
+    await Promise.all(works)
+    // What becomes of the work is heard a turn later; a child takes longer to be ready again.
+    await new Promise((resolve) => setImmediate(resolve))
+    head?.grown({ bytes: 2, multiline: false })
+    expect(await head?.finish({ bytes: 3, multiline: false })).toEqual(made)
+    expect(told).toEqual([1])
   })
 
   test('does not count where the first line break in a cell came after DuckDB had begun', async () => {

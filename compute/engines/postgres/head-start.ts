@@ -49,7 +49,12 @@ export class HeadStart {
       return body(session, pipe)
     })
     if (made === null) return null
-    head.#made = made.catch(() => null)
+    head.#made = made
+      .catch(() => null)
+      .finally(() => {
+        // The child works for somebody else from now on, and may follow another spool.
+        head.#session = null
+      })
     return head
   }
 

@@ -101,4 +101,9 @@ describe('values', () => {
   ])('%s is %s in the first rows of both ways', async (value, wire) => {
     for (const [, sql] of both(value)) expect((await pg.execute(sql)).produced.firstRows[0]).toEqual([wire])
   })
+
+  test('that are refused are told of, whatever text is in them', async () => {
+    const failure = await pg.failure(pg.execute(`select 'CSV' as tenant_id, g as n ${MANY}`))
+    expect(failure).toMatchObject({ code: 'foreign_tenant', message: expect.stringContaining('a row has "CSV"') })
+  })
 })
