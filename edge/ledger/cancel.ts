@@ -8,6 +8,8 @@ import { CANCEL_ANSWER_SECONDS } from './limits.ts'
 
 export type CancelAnswer = 'cancelled' | 'asked' | 'ended'
 
+const LOST = 'the node of an earlier attempt was lost, and its query may still run'
+
 /** Somebody asks to cancel. What nobody holds ends at once; what a node holds ends when the node has said what became of the query. */
 export const cancel = (context: LedgerContext, row: JobRow, reason: string): CancelAnswer => {
   if (row.cancel_at !== null) return row.finished_at === null ? 'asked' : 'ended'
@@ -29,7 +31,7 @@ export const cancel = (context: LedgerContext, row: JobRow, reason: string): Can
   const outcome = row.tries > 0 ? 'not_confirmed' : 'confirmed'
   const why =
     row.tries > 0
-      ? 'the job was waiting to be tried again; the node of an earlier attempt was lost, and its query may still run'
+      ? `the job was waiting to be tried again; ${LOST}`
       : row.state === 'offered'
         ? 'the job had not begun; the offer to a node is void'
         : 'the job had not begun'
@@ -52,9 +54,13 @@ export const cancel = (context: LedgerContext, row: JobRow, reason: string): Can
 
 /** One of several watchers goes. The last one that goes takes the query with it, when nobody else wants it either (I8). */
 const leaveLeader = (context: LedgerContext, row: JobRow, reason: string): CancelAnswer => {
-  const change = { cancel_at: context.now(), cancel_outcome: 'confirmed', cancel_reason: 'the job had no query of its own' }
-  if (move(context, row, 'cancel', change, { cancel: 'confirmed', reason }) !== 'moved') return 'ended'
-  if (stopAbandoned(context, row, reason))
+  // I8: it may have led the execution before, and have lost its node.
+  const isLost = row.tries > 0
+  const outcome = isLost ? 'not_confirmed' : 'confirmed'
+  const why = isLost ? `the job shared the query of another one; ${LOST}` : 'the job had no query of its own'
+  const change = { cancel_at: context.now(), cancel_outcome: outcome, cancel_reason: why }
+  if (move(context, row, 'cancel', change, { cancel: outcome, reason }) !== 'moved') return 'ended'
+  if (stopAbandoned(context, row, reason) && !isLost)
     updateJob(context, row, {
       cancel_outcome: 'sent',
       cancel_reason: 'the query that it shared, and that nobody wants any more, was told to stop',

@@ -113,7 +113,7 @@ const liveLeader = (context: LedgerContext, sameness: string, { max_runtime_seco
   const found = first<{ id: string }>(
     context.store,
     `SELECT id FROM jobs INDEXED BY jobs_leading WHERE sameness = ? AND sameness IS NOT NULL AND finished_at IS NULL AND coalesced_with IS NULL
-       AND fresh = 0 AND max_runtime_seconds IS ? AND cancel_at IS NULL AND (started_at IS NULL OR started_at >= ?)
+       AND fresh = 0 AND (due_at IS NULL OR eta IS NULL OR due_at > eta) AND max_runtime_seconds IS ? AND cancel_at IS NULL AND (started_at IS NULL OR started_at >= ?)
        AND (state IN ('waiting', 'offered', 'leased', 'running') OR state = 'scheduled' AND tries > 0) ORDER BY id DESC LIMIT 1`,
     sameness,
     max_runtime_seconds,
@@ -163,16 +163,17 @@ export const standUp = (context: LedgerContext, id: string): void => {
   }
 }
 
-/** A slot has come to this job: it runs for all that share its execution, who wait for it from now on. */
-export const takeLead = (context: LedgerContext, row: JobRow): void => {
+/** A slot has come to this job: it runs for all that share its execution, who wait for it from now on. Answers whose places end. */
+export const takeLead = (context: LedgerContext, row: JobRow): string[] => {
   const former = row.coalesced_with
-  if (former === null && !leads(context, row.id)) return
+  if (former === null && !leads(context, row.id)) return []
   const others = standing(context, former ?? row.id)
   const leader = former === null ? undefined : findJob(context, former)
   if (leader) others.push(leader)
   if (former !== null) updateJob(context, row, { coalesced_with: null })
   for (const other of others) if (other.id !== row.id) move(context, other, 'join', { coalesced_with: row.id })
   leadersOf(context).add(row.id)
+  return others.map(({ id }) => id)
 }
 
 // ---- followers ---------------------------------------------------------------------------------------------------------
@@ -277,10 +278,12 @@ const promote = (context: LedgerContext, leader: JobRow, rows: JobRow[], more: b
   const heir = known && !isEnded(known.state) ? known : rows[0]
   if (!heir) return
   if (heir !== known) {
+    // It may have lost more of its own, before another took the lead from it.
+    const change = { coalesced_with: null, tries: Math.max(heir.tries, tries) }
     // One that stands is in its place already.
-    if (heir.state === 'waiting') updateJob(context, heir, { coalesced_with: null, tries })
+    if (heir.state === 'waiting') updateJob(context, heir, change)
     else {
-      if (move(context, heir, 'release', { coalesced_with: null, tries }) !== 'moved') return
+      if (move(context, heir, 'release', change) !== 'moved') return
       laneReady(context, heir.pool, heir.queue)
     }
     // Of use to the next turn only.

@@ -358,6 +358,11 @@ it('a result that has moved expires when its time is over, with the jobs that po
   await one.desk.expire(writer)
   for (const id of [writer, pointer]) expect(await one.desk.job(id, 0)).toMatchObject({ found: 'yes', job: { publication: 'expired' } })
   expect(one.context.store.all('SELECT job, kind FROM outbox')).toEqual([{ job: writer, kind: 'withdraw' }])
+  // Once it has been told it goes again for good: nobody calls it back.
+  one.old()
+  await one.tidy()
+  expect(one.here()).toEqual([writer])
+  expect(one.context.store.all('SELECT job FROM away')).toEqual([])
 })
 
 it('the newest result that still exists answers `reuse`, also when its job has moved', async () => {

@@ -207,8 +207,15 @@ export const cut = (context: LedgerContext, moved: readonly MovedJob[], replaces
   store.run('DELETE FROM slices WHERE result IN (SELECT value FROM json_each(?))', listed(ids.map((id) => `r${id}`)))
   store.run('DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(?))', wanted)
   for (const id of ids) memory.jobs.delete(id)
+  // One that has heard that its result has expired keeps it no more, and is called back no more.
   for (const { row } of moved)
-    if (writerOf(row) !== row.id && row.state === 'succeeded' && row.deleted_at === null && row.finished_at !== null)
+    if (
+      writerOf(row) !== row.id &&
+      row.state === 'succeeded' &&
+      row.deleted_at === null &&
+      row.finished_at !== null &&
+      row.publication !== 'expired'
+    )
       store.run(
         'INSERT INTO away (writer, job, finished_at, retention_seconds) VALUES (?, ?, ?, ?) ON CONFLICT (writer, job) DO NOTHING',
         writerOf(row),
@@ -241,11 +248,12 @@ export const swept = ({ store }: LedgerContext, keys: readonly string[]): void =
   store.run('DELETE FROM litter WHERE key IN (SELECT value FROM json_each(?))', listed(keys))
 }
 
+/** What a page does not say (it may be older than a column) is as the table has it by default. */
 const insert = (context: LedgerContext, table: string, row: object): void => {
-  const columns = Object.keys(row)
+  const said = Object.entries(row).filter(([, value]) => value !== null) as [string, SqlValue][]
   context.store.run(
-    `INSERT INTO ${table} (${columns.join(', ')}) VALUES (${columns.map(() => '?').join(', ')}) ON CONFLICT DO NOTHING`,
-    ...(Object.values(row) as SqlValue[]),
+    `INSERT INTO ${table} (${said.map(([column]) => column).join(', ')}) VALUES (${said.map(() => '?').join(', ')}) ON CONFLICT DO NOTHING`,
+    ...said.map(([, value]) => value),
   )
 }
 

@@ -205,8 +205,11 @@ export const moves = (context: LedgerContext, row: JobRow, steps: Step[]): 'move
     const before = row.state
     forgetTimers(context, row, state)
     updateJob(context, row, change)
-    if (isEnded(state)) context.memory.ended.add(row.id)
-    else if (state === 'waiting') context.memory.waiting.add(row.id)
+    if (isEnded(state)) {
+      context.memory.ended.add(row.id)
+      // It stood for others, who have no place now.
+      if (before === 'waiting' && row.coalesced_with !== null) context.memory.waiting.add(row.coalesced_with)
+    } else if (state === 'waiting') context.memory.waiting.add(row.id)
     stands(context, row.queue, before, state)
     if (isHeld(before) !== isHeld(state)) heldChanged(context, row, isHeld(state))
   }

@@ -87,7 +87,10 @@ export const offer = (context: LedgerContext, request: OfferRequest): OfferAnswe
   const want = Math.min(request.want, MAX_OFFERS)
   const { jobs, more } = nextWaiting(context, request, want, most)
   const offers: OfferedJob[] = []
+  // What shares the execution of one before it waits for that now, whatever its row at hand says.
+  const led = new Set<string>()
   for (const row of jobs) {
+    if (led.has(row.id)) continue
     const change = {
       attempt: row.attempt + 1,
       node: request.node,
@@ -96,7 +99,7 @@ export const offer = (context: LedgerContext, request: OfferRequest): OfferAnswe
       task_hash: definitionOf(request, row.task)?.hash ?? null,
     }
     if (move(context, row, 'offer', change) !== 'moved') continue
-    takeLead(context, row)
+    for (const id of takeLead(context, row)) led.add(id)
     offers.push({
       job: row.id as JobId,
       attempt: row.attempt,

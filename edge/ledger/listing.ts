@@ -193,7 +193,9 @@ export const listEverywhere = async (
         .map((row) => [row.id, row]),
     )
     // One may have moved, or come back, while a page was read: it is listed once, and as it is now.
-    found.push(...rows.map((row) => back.get(row.id) ?? row).filter((row) => !listed.has(row.id) && matches(row, query)))
+    const wanted = rows.map((row) => back.get(row.id) ?? row).filter((row) => !listed.has(row.id) && matches(row, query))
+    for (const { id } of wanted) listed.add(id)
+    found.push(...wanted)
   }
   const rows = [...here.rows, ...found].filter(({ id }) => id >= floor).sort((one, other) => (one.id < other.id ? 1 : -1))
   const more = rows.length > limit

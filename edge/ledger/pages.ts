@@ -56,7 +56,8 @@ interface PageText {
   jobs: { row: Values; events: Values[]; result: Values | null; slices: Values[] }[]
 }
 
-const columnsOf = (rows: readonly object[]): string[] => Object.keys(rows[0] ?? {})
+/** Of all of them: a page that is written anew may hold rows that are older than a column. */
+const columnsOf = (rows: readonly object[]): string[] => [...new Set(rows.flatMap((row) => Object.keys(row)))]
 const valuesOf = (row: object, columns: string[]): Values => columns.map((column) => (row as Record<string, SqlValue>)[column] ?? null)
 const rowOf = <R>(values: Values, columns: string[]): R =>
   // Written by `encode` from rows of that shape.

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { type JobId, QueueName } from '../contract/ids.ts'
 import { QueueSettings } from '../contract/queues.ts'
-import { cancel } from './cancel.ts'
+import { cancel, cancelAnswered } from './cancel.ts'
 import { commit } from './context.ts'
 import { complete } from './finish.ts'
 import { type Bench, completion, HOLDER, QUEUE, request, submission, testLedger } from './fixture.ts'
@@ -146,6 +146,56 @@ describe('an execution that several wait for', () => {
     expect(states(bench, leader, behind, stands)).toEqual(['cancelled', 'succeeded', 'cancelled'])
   })
 
+  test('runs once also where its arguments are too large to be kept in memory', () => {
+    const bench = testLedger()
+    const args = ['x'.repeat(5_000)]
+    const leader = take(bench, { args })
+    const urgent = take(bench, { args, priority: 5 })
+    expect(serve(bench, QUEUE, 10).map(({ job }) => job)).toEqual([urgent])
+    expect(states(bench, leader, urgent)).toEqual(['joined', 'offered'])
+  })
+
+  test('of which an attempt was lost is not confirmed to be dead by whoever led it then (I8)', () => {
+    const bench = testLedger()
+    const leader = take(bench)
+    const other = take(bench, { queue: FAST })
+    run(bench)
+    commit(bench.context, (context) => endSession(context, HOLDER.session, 'gone'))
+    bench.pass(30_000)
+    fireTimers(bench.context)
+    const stop = (id: JobId): void => {
+      commit(bench.context, (context) => cancel(context, row(bench, id), 'enough'))
+    }
+    const lease = run(bench, FAST)
+    expect(row(bench, leader)).toMatchObject({ state: 'joined', tries: 1 })
+    const second = take(bench)
+    stop(leader)
+    expect(row(bench, leader)).toMatchObject({ state: 'cancelled', cancel_outcome: 'not_confirmed' })
+    // Whoever never led has no query of its own.
+    stop(second)
+    expect(row(bench, second).cancel_outcome).toBe('confirmed')
+    stop(other)
+    commit(bench.context, (context) => cancelAnswered(context, HOLDER, { ...lease, outcome: 'confirmed', reason: null }))
+    expect(row(bench, leader).cancel_outcome).toBe('not_confirmed')
+  })
+
+  test('comes back to one that led it before with the tries that this one has burnt (I8)', () => {
+    const bench = testLedger()
+    const leader = take(bench)
+    const other = take(bench, { queue: FAST })
+    run(bench)
+    commit(bench.context, (context) => endSession(context, HOLDER.session, 'gone'))
+    bench.pass(30_000)
+    fireTimers(bench.context)
+    const lease = run(bench, FAST)
+    commit(bench.context, (context) => handBack(context, HOLDER, [{ ...lease, reason: 'drain' }]))
+    for (const id of [other, leader]) {
+      if (id === leader) expect(row(bench, leader)).toMatchObject({ state: 'waiting', coalesced_with: null, tries: 1 })
+      commit(bench.context, (context) => cancel(context, row(bench, id), 'enough'))
+    }
+    expect(row(bench, leader).cancel_outcome).toBe('not_confirmed')
+  })
+
   test('waits in a bounded number of places', () => {
     const bench = testLedger()
     const ids = Array.from({ length: MAX_PLACES + 1 }, (_, n) => take(bench, { queue: QueueName.parse(`q${n}`) }))
@@ -169,6 +219,20 @@ describe('a job that was put off', () => {
     expect(states(bench, early, later, last)).toEqual(['succeeded', 'waiting', 'joined'])
     finish(bench, run(bench))
     expect(states(bench, later, last)).toEqual(['succeeded', 'succeeded'])
+  })
+
+  test('is not looked at by those that look for a leader, however many there are', () => {
+    const bench = testLedger()
+    const eta = bench.context.now() + 10_000
+    for (let n = 0; n < 20; n++) take(bench, { eta })
+    const leading = (): unknown => bench.context.store.all(`SELECT sum(ncell) AS n FROM dbstat WHERE name = 'jobs_leading'`)
+    expect(leading()).toEqual([{ n: 0 }])
+    bench.pass(10_000)
+    fireTimers(bench.context)
+    expect(leading()).toEqual([{ n: 1 }])
+    run(bench)
+    commit(bench.context, (context) => endSession(context, HOLDER.session, 'gone'))
+    expect(leading()).toEqual([{ n: 1 }])
   })
 
   test('takes a finished result that is not older than it wants, when its time has come', () => {

@@ -23,28 +23,32 @@ export const retain = (context: LedgerContext, row: JobRow): void => {
     setTimerBy(context.store, 'retain', writer, (row.finished_at ?? now) + row.retention_seconds * 1000)
 }
 
-/** The result's time is over: it leaves its table by a withdrawal, and its objects are deleted. Its jobs stay, as `expired`. */
-export const expireResult = (context: LedgerContext, id: string): void => {
+/**
+ * The result's time is over: it leaves its table by a withdrawal, and its objects are deleted. Its jobs stay, as `expired`. At
+ * most `most` of them are told at once; answers how many were looked at.
+ */
+export const expireResult = (context: LedgerContext, id: string, most = CROWD_PER_TURN): number => {
   clearTimer(context.store, 'retain', id)
   const until = keptUntil(context, id)
   // At least so long, whatever jobs that have moved say besides.
   if (until != null && until > context.now()) {
     setTimer(context.store, 'retain', id, until)
-    return
+    return 0
   }
   // What changes must be here: whoever brings it back asks again.
   if (until !== null && !findJob(context, id) && holdsId(pageAt(context, id), id)) {
     setTimer(context.store, 'retain', id, context.now() + REPEAT_LAST_MS)
     context.emit({ kind: 'recall', writer: JobId.parse(id) })
-    return
+    return 0
   }
   const writer = findJob(context, id)
-  if (!writer || until == null) return
+  if (!writer || until == null) return 0
   const next = PUBLICATION_TABLE[writer.publication as PublicationState].expired
-  if (next === 'ignored') return
+  if (next === 'ignored') return 0
   addEvent(context, writer, 'publication', { publication: next }, { publication: next })
-  tellSharers(context, id, 'publication', CROWD_PER_TURN)
+  const told = tellSharers(context, id, 'publication', most)
   enqueuePublication(context, writer, 'withdraw')
   setTimer(context.store, 'purge', id, context.now())
   context.emit({ kind: 'purge', job: JobId.parse(id) })
+  return told
 }

@@ -157,6 +157,20 @@ describe('runs that wait for the one before', () => {
     expect(third && findJob(b.context, third.id)?.state).toBe('waiting')
   })
 
+  it('are answered by the one before where the schedule asks for a result that is not old', () => {
+    const b = bench({ overlap: 'queue', reuse: { max_age: '1h' } })
+    b.next()
+    const first = begin(b)
+    b.next()
+    b.next()
+    finish(b, first)
+    expect(b.jobs().map(({ state, reused_from }) => [state, reused_from])).toEqual([
+      ['succeeded', null],
+      ['succeeded', first.job],
+      ['succeeded', first.job],
+    ])
+  })
+
   it('are released also when the schedule has been deleted', () => {
     const b = bench({ overlap: 'queue' })
     b.next()

@@ -2,10 +2,10 @@ import type { ScheduleId } from '../contract/ids.ts'
 import type { CataloguedTask } from '../directory/catalogue.ts'
 import type { Scope } from '../identity/scopes.ts'
 import { cancel } from './cancel.ts'
+import { mayBegin } from './coalesce.ts'
 import type { LedgerContext } from './context.ts'
 import { insertJob } from './insert.ts'
-import { findJob, move } from './jobs.ts'
-import { laneReady } from './lanes.ts'
+import { findJob } from './jobs.ts'
 import { type Prepared, prepareSubmission } from './prepare.ts'
 import { fireSchedule, type LiveRun, nextQueued, type RunTools } from './runs.ts'
 import { keptOf, type Wanted } from './schedules.ts'
@@ -69,5 +69,6 @@ export const scheduleDue = (context: LedgerContext, id: string, current: Current
 export const releaseRun = (context: LedgerContext, schedule: string): void => {
   const next = nextQueued(liveRuns(context, schedule))
   const row = next === null ? undefined : findJob(context, next)
-  if (row && move(context, row, 'release', {}) === 'moved') laneReady(context, row.pool, row.queue)
+  // Like any other run: where the schedule asks for an older result, the one before has just written one.
+  if (row?.state === 'blocked') mayBegin(context, row, 'release', row, {})
 }

@@ -3,6 +3,7 @@ import { LEDGER_VERSION_2 } from './schema-2.ts'
 import { LEDGER_VERSION_3 } from './schema-3.ts'
 import { LEDGER_VERSION_4 } from './schema-4.ts'
 import { LEDGER_VERSION_5 } from './schema-5.ts'
+import { LEDGER_VERSION_6 } from './schema-6.ts'
 
 /**
  * Tables of a Ledger. Version 1 is frozen: a later change is a further entry, never an edit.
@@ -57,4 +58,5 @@ export const LEDGER_MIGRATIONS = [
   LEDGER_VERSION_3,
   LEDGER_VERSION_4,
   LEDGER_VERSION_5,
+  LEDGER_VERSION_6,
 ] as const

@@ -37,8 +37,6 @@ const settleEnded = (context: LedgerContext, crowd: { left: number }): void => {
     ended.delete(id)
     if (leads(context, id)) crowd.left -= settleFollowers(context, id, crowd.left)
     const row = findJob(context, id)
-    // It may have stood for others, who have no place now.
-    if (row && row.coalesced_with !== null) context.memory.waiting.add(row.coalesced_with)
     if (row?.state === 'succeeded' && row.retention_seconds !== null) retain(context, row)
   }
 }

@@ -122,6 +122,24 @@ test('of many results that end together no more sharers are told in one transact
   expect(published(bench)).toBe(3 * CROWD_PER_TURN)
 })
 
+test('of many results that expire together no more sharers are told in one transaction than of one', () => {
+  const bench = testLedger()
+  const leases = [1, 2, 3].map((n) => {
+    take(bench, CROWD_PER_TURN, { sameness: `same ${n}`, retention_seconds: 3_600 })
+    return run(bench)
+  })
+  for (const lease of leases) {
+    finish(bench, lease)
+    settleAll(bench)
+    publish(bench, lease.job, lease.attempt)
+    settleAll(bench)
+  }
+  bench.pass(3_600_000)
+  const due = (): number => counted(bench, `timers WHERE kind IN ('retain', 'tell') AND due <= ?`, String(bench.context.now()))
+  while (due() > 0) expect(most(bench, () => fireTimers(bench.context))).toBeLessThanOrEqual(CROWD_PER_TURN + 3)
+  expect(counted(bench, `jobs WHERE publication = 'expired'`)).toBe(3 * CROWD_PER_TURN)
+})
+
 test('a crowd that loses its leader follows one heir, also when that takes several transactions', () => {
   const bench = testLedger()
   const [leader, heir, ...others] = take(bench, CROWD)
@@ -159,4 +177,18 @@ test('whoever ends with a result of which all others have been told already hear
   fireTimers(bench.context)
   expect(published(bench)).toBe(count)
   for (const type of ['publication', 'pack']) expect(counted(bench, `events WHERE type = ?`, type)).toBe(count)
+})
+
+test('nobody is told of a copy that a small result never has, also when its rows have moved', () => {
+  const bench = testLedger()
+  const count = CROWD_PER_TURN + 5
+  const [leader = '' as JobId] = take(bench, count)
+  const { attempt } = run(bench)
+  finish(bench, { job: leader, attempt })
+  publish(bench, leader, attempt)
+  // What `archiveResult` notes of a result whose rows were kept whole.
+  bench.context.store.run('UPDATE results SET pack_bytes = 0, inline_rows = NULL WHERE job = ?', leader)
+  settleAll(bench)
+  expect(published(bench)).toBe(count)
+  expect(counted(bench, `events WHERE type = 'pack'`)).toBe(0)
 })

@@ -43,7 +43,8 @@ const walk = (writer: string, what: Told, after: string): string => `${writer}/$
 const tell = (context: LedgerContext, row: JobRow, what: Told, writer: JobRow): void => {
   if (what === 'pack') {
     const pack = first<{ bytes: number | null }>(context.store, 'SELECT pack_bytes AS bytes FROM results WHERE job = ?', writer.id)
-    if (pack?.bytes != null) addEvent(context, row, 'pack', { pack: { bytes: pack.bytes } })
+    // 0: it never had one, and its rows have moved.
+    if (pack?.bytes) addEvent(context, row, 'pack', { pack: { bytes: pack.bytes } })
     return
   }
   // Columns hold what the table below put there.

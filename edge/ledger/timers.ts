@@ -67,6 +67,8 @@ const CROWDS = {
     return settleFollowers(context, ref, most)
   },
   tell: goOnTelling,
+  // The result expires in any case; who shares it hears of it by `tell`.
+  retain: expireResult,
 }
 
 const FIRE: Record<
@@ -79,22 +81,21 @@ const FIRE: Record<
   session: sessionSilent,
   expire: expireJob,
   schedule: (context, ref, _due, current) => scheduleDue(context, ref, current),
-  retain: expireResult,
   cancel: cancelOverdue,
   outbox: (context) => {
     for (const family of overdueFamilies(context)) context.emit({ kind: 'outbox', family })
   },
   keys: (context) => {
     const now = context.now()
-    const gone = context.store.run(
+    context.store.run(
       'DELETE FROM keys WHERE key IN (SELECT key FROM keys WHERE at <= ? ORDER BY at LIMIT ?)',
       now - KEY_SECONDS * 1000,
       KEYS_PER_FIRING,
     )
     const oldest = context.store.all<{ at: number | null }>('SELECT min(at) AS at FROM keys')[0]?.at ?? null
+    const due = oldest === null ? null : oldest + KEY_SECONDS * 1000
     // They go by the minute, and not each by an alarm of its own; an old one counts no more in any case.
-    const next = gone === KEYS_PER_FIRING ? now : Math.max(now + 60_000, (oldest ?? 0) + KEY_SECONDS * 1000)
-    moveOneTimer(context, 'keys', oldest === null ? null : next)
+    moveOneTimer(context, 'keys', due === null ? null : due <= now ? now : Math.max(now + 60_000, due))
   },
   housekeeping: (context) => {
     // Moved or cleared by whoever has done a step; until then it comes back.
@@ -118,7 +119,7 @@ const fire = (context: LedgerContext, due: readonly DueTimer[], current: Current
   commit(context, (inner) => {
     let crowd = 0
     for (const { kind, ref, due: at } of due) {
-      if (kind !== 'followers' && kind !== 'tell') FIRE[kind](inner, ref, at, current)
+      if (kind !== 'followers' && kind !== 'tell' && kind !== 'retain') FIRE[kind](inner, ref, at, current)
       // What is left out is due at once again.
       else if (crowd < CROWD_PER_TURN) crowd += CROWDS[kind](inner, ref, CROWD_PER_TURN - crowd)
     }

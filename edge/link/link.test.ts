@@ -246,3 +246,26 @@ test('where slots are kept for a lane, the pool hears of each idle slot', async 
 test('a grace that ends long after its time was none: the link was away itself, and the node could not come back', () => {
   expect([10_000, 12_000, 13_000, 13_001, 600_000].map((now) => wasAway(10_000, now))).toEqual([false, false, false, true, true])
 })
+
+test('a list of tasks is told under its own version, also when it came while the ledger was asked with the one before', async () => {
+  await connect(1)
+  const announce = (name: string): void => {
+    context.store.run('INSERT INTO tasks (name, hash) VALUES (?, ?)', name, 'a'.repeat(64))
+    memory.tasks = null
+  }
+  announce('daily')
+  memory.free = 2
+  const given = { session: session(1), tenant: ACME, queue: QUEUE, count: 2, ride: false }
+  const dispatched = dispatch(context, memory, given)
+  const asked = await next('ledger.offer')
+  announce('weekly')
+  asked.answer({ offers: [], drained: null, untold: true } satisfies OfferAnswer)
+  const again = await next('ledger.offer')
+  expect(again.args).toMatchObject([{ tasks: { daily: {}, weekly: {} } }])
+  const version = ([ask]: unknown[]): unknown => Reflect.get(Object(ask), 'tasks_version')
+  expect(version(again.args)).not.toBe(version(asked.args))
+  again.answer({ offers: [], drained: 1 } satisfies OfferAnswer)
+  await settled()
+  for (const call of calls.splice(0)) call.answer()
+  await dispatched
+})

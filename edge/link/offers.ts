@@ -153,7 +153,12 @@ export const told = async (
   tenant: TenantId,
   ask: OfferAsk,
   answer: OfferAnswer,
-): Promise<OfferAnswer> => (answer.untold ? context.ledger(tenant).offer({ ...ask, tasks: announced(context, memory).list }) : answer)
+): Promise<OfferAnswer> => {
+  if (!answer.untold) return answer
+  // As it is now: another list may have come meanwhile, and must not be known by the version of the one before.
+  const { version, list } = announced(context, memory)
+  return context.ledger(tenant).offer({ ...ask, tasks_version: version, tasks: list })
+}
 
 /** The schema under which a task's result will be kept for a tenant: judged once, at the first offer (architecture, section 3, step 4). */
 const schemaFor = async (context: LinkContext, memory: LinkMemory, tenant: TenantId, job: OfferedJob): Promise<SchemaOutcome | null> => {

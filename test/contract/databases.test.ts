@@ -14,6 +14,7 @@ import { listJobs } from '../../edge/ledger/listing.ts'
 import { LedgerMemory } from '../../edge/ledger/memory.ts'
 import { eventNumbers } from '../../edge/ledger/numbers.ts'
 import { eventsAfter, findResult, lookUp, showJob } from '../../edge/ledger/read.ts'
+import { LEDGER_MIGRATIONS } from '../../edge/ledger/schema.ts'
 import { settle } from '../../edge/ledger/settle.ts'
 import { jobOfAlias, submit } from '../../edge/ledger/submit.ts'
 import { loadPool } from '../../edge/pool/memory.ts'
@@ -118,6 +119,26 @@ test('a ledger of version 1 still has its jobs, events, results, aliases and ide
   )
   expect(submitted).toMatchObject({ ok: true, created: true })
   expect(submitted.ok && jobs.every(({ id }) => id < submitted.job.id)).toBe(true)
+})
+
+test('a group of version 2 that is being undone gets a time for that', () => {
+  const store = nodeStore()
+  migrate(store, LEDGER_MIGRATIONS.slice(0, 2))
+  const group = (id: string, state: string): void => {
+    store.run(`INSERT INTO groups (id, request, state, seq, created_at) VALUES (?, '', ?, 1, 0)`, id, state)
+    store.run(`INSERT INTO timers (kind, ref, due) VALUES ('group', ?, 7)`, id)
+  }
+  group('g1', 'compensating')
+  group('g2', 'running')
+  const before = Date.now()
+  migrate(store, LEDGER_MIGRATIONS)
+  const [one, two] = store.all<{ undo_by: number | null; due: number }>(
+    `SELECT undo_by, due FROM groups JOIN timers ON ref = id WHERE kind = 'group' ORDER BY id`,
+  )
+  expect(one?.undo_by).toBeGreaterThan(before)
+  expect(one?.due).toBe(one?.undo_by)
+  expect(two).toEqual({ undo_by: null, due: 7 })
+  store.close()
 })
 
 test('a directory of version 1 still knows its tenants, nodes and tasks', () => {

@@ -367,7 +367,7 @@ export class Model {
     if (heir !== known) {
       this.waits(heir)
       heir.leader = null
-      heir.tries = tries
+      heir.tries = Math.max(heir.tries, tries)
     }
     for (const job of jobs) if (job !== heir) job.leader = heir.id
   }
