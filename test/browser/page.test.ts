@@ -299,10 +299,12 @@ describe('the page', () => {
     const keys: (string | undefined)[] = []
     await page.route('**/v1/tasks/flights/jobs', async (route) => {
       keys.push(route.request().headers()['idempotency-key'])
-      // The server takes it, and the line breaks.
+      // The server takes it, and a proxy does not wait for its answer; then the line breaks.
       await route.fetch()
-      await route.abort()
+      await (keys.length === 1 ? route.fulfill({ status: 504, body: '' }) : route.abort())
     })
+    await page.click('[data-hook=run]')
+    await page.waitForSelector('text=The server answered 504')
     await page.click('[data-hook=run]')
     await page.waitForSelector('text=it is submitted once')
     await page.unroute('**/v1/tasks/flights/jobs')
@@ -311,7 +313,7 @@ describe('the page', () => {
     })
     await page.click('[data-hook=run]')
     await page.waitForSelector('[data-job-state]')
-    expect(keys).toEqual([expect.any(String), keys[0]])
+    expect(keys).toEqual([expect.any(String), keys[0], keys[0]])
     // What is listed already stays, and says that it may be old.
     await page.goto(`${server.origin}/#/reports`)
     await page.waitForSelector('[data-report]')

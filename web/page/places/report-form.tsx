@@ -32,7 +32,7 @@ export const ReportForm = ({ task, given }: { task: TaskInfo; given: URLSearchPa
   const [tried, setTried] = useState(false)
   const [busy, setBusy] = useState(false)
   const [failure, setFailure] = useState<string | null>(null)
-  /** The request whose answer got lost: repeated under its key, it is submitted once. */
+  /** The request that brought no job: maybe only its answer got lost, here or at a proxy. Repeated under its key, it is submitted once. */
   const lost = useRef<{ key: string; texts: string[] } | null>(null)
   const problems = fields.map((field, at) => problemOf(field, texts[at] ?? ''))
   const run = async (): Promise<void> => {
@@ -52,7 +52,7 @@ export const ReportForm = ({ task, given }: { task: TaskInfo; given: URLSearchPa
       go(address('jobs', job.id))
     } catch (error) {
       const unanswered = error instanceof ApiError && error.status === 0
-      lost.current = unanswered ? { key, texts } : null
+      lost.current = { key, texts }
       setFailure(
         unanswered
           ? 'The server did not answer. Run it again when it does: it is submitted once.'
