@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Job } from '../../edge/contract/jobs.ts'
 import { SliceAnswer } from '../../edge/contract/slices.ts'
+import { tagOf } from '../../edge/http/etags.ts'
 import { eventually } from '../support/patience.ts'
 import { type Client, parsed, problemOf } from './support/client.ts'
 import { startWorld, type World } from './support/world.ts'
@@ -234,6 +235,19 @@ test('an own SELECT that answers anew has another tag, and one that does not kee
   expect(one).not.toBe(other)
   const [same, again] = await tags('SELECT count(*) AS n FROM result')
   expect([same, same === again]).toEqual([expect.stringMatching(/^"[0-9a-z-]+-json"$/), true])
+})
+
+test('what a node answers is tagged by its text: a sum of doubles has other last digits each time', async () => {
+  const body = { group: ['day'], select: ['day', { fn: 'sum', col: 'ratio' }] }
+  const place = (await acme.ask(`/v1/jobs/${large.id}/slice`, { body })).headers.get('content-location') ?? ''
+  for (const [address, form] of [
+    [place, 'json'],
+    [`${place}?format=csv`, 'csv'],
+  ] as const) {
+    const answer = await acme.ask(address)
+    const tag = tagOf(await answer.text()).replace(/^W\/"|"$/g, '')
+    expect(answer.headers.get('etag')).toBe(`"${tag}-${form}"`)
+  }
 })
 
 test('an error of execution says what is wrong, and nothing of the statement around or of settings', async () => {
