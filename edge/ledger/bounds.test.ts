@@ -80,7 +80,7 @@ it('forgets keys of a long rest by parts, one after the other', () => {
     bench.context.now(),
   )
   const left = (): unknown => store.all('SELECT count(*) AS n FROM keys')[0]
-  // The platform's count of what a statement has written holds rows of indexes too.
+  // What a store answers tells whether something has changed, and not how much: some count rows of indexes too.
   const { run } = store
   store.run = (query, ...values) => 2 * run(query, ...values)
   bench.pass(KEY_SECONDS * 1_000)
