@@ -1,7 +1,7 @@
 /** The DuckDB child: a process of its own, because a crash or a kill must cost one job and not the node. */
 import { ChildFault, Database } from './database.ts'
 import { Follower } from './follower.ts'
-import { limitProcess } from './process-limits.ts'
+import { limitProcess, mappedBytes } from './process-limits.ts'
 import type { Answers, ChildSettings, FromChild, Op, ToChild } from './protocol.ts'
 
 /** An interrupt that arrives before the query has really begun is lost, so it is repeated. */
@@ -16,6 +16,7 @@ const die = (): never => {
   process.exit(1)
 }
 process.on('disconnect', die)
+const bornBytes = mappedBytes()
 limitProcess(settings.parent, settings.growthLimitBytes)
 // DuckDB's calls run on the process's work pool, which has as many threads as processors: with two queries, even
 // reading a file would wait. Only whoever spawns can widen it.
@@ -90,7 +91,7 @@ const perform = async (message: Exclude<ToChild, { op: 'interrupt' | 'grown' }>)
       current = null
       process.chdir(settings.tempFolder)
       next = Database.create(settings)
-      return { rssBytes: process.memoryUsage.rss() }
+      return { rssBytes: process.memoryUsage.rss(), grownBytes: mappedBytes() - bornBytes }
     }
   }
 }

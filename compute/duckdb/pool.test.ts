@@ -175,6 +175,16 @@ describe('a pool of DuckDB children', () => {
     await two.close()
   })
 
+  test.if(process.platform === 'linux')('a statement that took much memory leaves none of it short for the next one', async () => {
+    const small = new DuckdbPool({ tempFolder: join(root, 'heavy'), memoryLimitBytes: 100 * MIB, max: 1 })
+    const length = (text: string, bytes: number) =>
+      small.use(open, never(), (session) => session.run(`SELECT length(repeat(${text}, ${bytes}))`))
+    // A hundred megabytes are far below what the process may have, and were refused where the larger text had been before.
+    expect(await length('(SELECT CAST(max(range) AS VARCHAR) FROM range(1))', 300 * MIB)).toEqual([[String(300 * MIB)]])
+    expect(await length("'x'", 100 * MIB)).toEqual([[String(100 * MIB)]])
+    await small.close()
+  })
+
   test('ends a statement that needs more memory than its process may have', async () => {
     const small = new DuckdbPool({ tempFolder: join(root, 'small'), memoryLimitBytes: 100 * MIB, max: 1 })
     const heap = await faultOf(small.use(open, never(), (session) => session.run("SELECT length(repeat('x', 2000000000))")))

@@ -220,13 +220,13 @@ export class DuckdbPool {
     if (!child.alive) return
     const works = (this.#works.get(child) ?? 0) + 1
     this.#works.set(child, works)
-    // A large process may hold on to memory that no query uses; so may one that has run for long.
+    // A process may hold on to memory that no query uses, and would refuse it to the next one; so may one that has run for long.
     this.#resetting++
-    const size = await child.reset().catch(() => Number.POSITIVE_INFINITY)
+    const roomy = await child.reset().catch(() => false)
     this.#resetting--
     // Whoever waits was counting on a child that has died meanwhile.
     if (!child.alive) this.#refill()
-    else if (this.#closed || works >= MAX_WORKS || size > this.#options.memoryLimitBytes) child.kill()
+    else if (this.#closed || works >= MAX_WORKS || !roomy) child.kill()
     else this.#give(child)
   }
 

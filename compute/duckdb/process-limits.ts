@@ -7,8 +7,9 @@ const SIGKILL = 9n
 const RLIMIT_DATA = 2
 const RLIMIT_CORE = 4
 
-/** Private writable memory that is mapped already: the JavaScript engine reserves some gigabytes and touches few. */
-const mappedBytes = (): number => {
+/** Private writable memory that is mapped already: the JavaScript engine reserves some gigabytes and touches few. Linux; elsewhere 0. */
+export const mappedBytes = (): number => {
+  if (process.platform !== 'linux') return 0
   const kilobytes = /^VmData:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]
   return Number(kilobytes ?? 0) * 1024
 }

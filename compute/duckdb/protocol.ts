@@ -65,7 +65,8 @@ export interface Answers {
   run: { rows: Cell[][] }
   digest: { bytes: number; sha256: string }
   follow: null
-  close: { rssBytes: number }
+  /** `grownBytes`: how much of `growthLimitBytes` stays taken. DuckDB's allocator keeps the addresses of memory that it gives back. */
+  close: { rssBytes: number; grownBytes: number }
 }
 
 export type Op = keyof Requests

@@ -50,6 +50,8 @@ export class DuckdbChild implements DuckdbSession {
   readonly #process: Bun.Subprocess
   readonly #folder: string
   readonly #after: NonNullable<ChildOptions['after']>
+  readonly #memoryLimitBytes: number
+  readonly #growthLimitBytes: number
   readonly #waiting = new Map<number, Waiting>()
   #version = ''
   #next = 1
@@ -72,6 +74,8 @@ export class DuckdbChild implements DuckdbSession {
       maxSpillBytes: options.maxSpillBytes,
     }
     this.#folder = folder
+    this.#memoryLimitBytes = settings.memoryLimitBytes
+    this.#growthLimitBytes = settings.growthLimitBytes
     this.#after = options.after ?? ((ms, run) => setTimeout(run, ms))
     this.#process = Bun.spawn([process.execPath, '--no-install', join(import.meta.dir, 'child.ts'), JSON.stringify(settings)], {
       cwd: folder,
@@ -220,12 +224,16 @@ export class DuckdbChild implements DuckdbSession {
     }
   }
 
-  /** Drops the database of the last work and prepares the next one. Answers the process's size in bytes. */
-  async reset(): Promise<number> {
+  /**
+   * Drops the database of the last work and prepares the next one. Answers whether another work has as much memory here
+   * as in a new process.
+   */
+  async reset(): Promise<boolean> {
     // One that cannot let go of a database keeps whoever waits for a child waiting.
     const late = setTimeout(() => this.kill(), RESET_GRACE_MILLISECONDS)
     try {
-      return (await this.#request('close', {})).rssBytes
+      const { rssBytes, grownBytes } = await this.#request('close', {})
+      return rssBytes <= this.#memoryLimitBytes && grownBytes <= this.#growthLimitBytes - this.#memoryLimitBytes
     } finally {
       clearTimeout(late)
     }

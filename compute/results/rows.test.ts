@@ -158,4 +158,17 @@ describe('rows', () => {
     expect(await texts(`SELECT ${csvRowExpression(columns)} FROM ${rows}`)).toEqual(['1,"",1.5000000000', ',,', '2,"x,y",0.0000000000'])
     expect(csvHeader(['select', 'a"b', 'c,d', ''])).toBe('select,"a""b","c,d",""')
   })
+
+  test('may be as wide as a result may be', async () => {
+    const wide: Column[] = Array.from({ length: 1_000 }, (_, n) => ({ name: `c${n}`, type: 'int' }))
+    const from = `(SELECT ${wide.map(({ name }, n) => `${n} AS ${name}`).join(', ')})`
+    const numbers = wide.map((_, n) => n)
+    expect(await texts(`SELECT ${csvRowExpression(wide)} FROM ${from}`)).toEqual([numbers.join(',')])
+    expect(await texts(`SELECT ${wireRowExpression(wide)} FROM ${from}`)).toEqual([JSON.stringify(numbers)])
+    const struct: ColumnType = { type: 'struct', fields: wide }
+    const one = `(SELECT {${wide.map(({ name }, n) => `${name}: ${n}`).join(', ')}} AS v)`
+    expect(await texts(`SELECT ${wireExpression('v', struct)} FROM ${one}`)).toEqual([
+      JSON.stringify(Object.fromEntries(wide.map(({ name }, n) => [name, n]))),
+    ])
+  })
 })

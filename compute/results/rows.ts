@@ -59,9 +59,9 @@ const jsonOf = (expression: string, type: ColumnType, depth: number): string => 
   }
   const fields = type.fields.map((field, n) => {
     const part = jsonOf(`struct_extract(${expression}, ${quoteText(field.name)})`, field.type, depth)
-    return `${quoteText(`${n === 0 ? '' : ','}${JSON.stringify(field.name)}:`)} || coalesce(${part}, 'null')`
+    return `${quoteText(`${n === 0 ? '' : ','}${JSON.stringify(field.name)}:`)}, coalesce(${part}, 'null')`
   })
-  return `CASE WHEN ${expression} IS NULL THEN NULL ELSE '{' || ${fields.join(' || ')} || '}' END`
+  return `CASE WHEN ${expression} IS NULL THEN NULL ELSE concat('{', ${fields.join(', ')}, '}') END`
 }
 
 /** SQL (VARCHAR, never NULL) with the JSON text of one value: `null` for NULL. */
@@ -98,9 +98,9 @@ export const csvExpression = (expression: string, type: ColumnType): string => {
   return `coalesce(CASE WHEN ${text} = '' OR regexp_matches(${text}, '[",\\r\\n]') THEN '"' || replace(${text}, '"', '""') || '"' ELSE ${text} END, '')`
 }
 
-/** SQL (VARCHAR) with one row as a CSV line, without its line end. */
+/** SQL (VARCHAR) with one row as a CSV line, without its line end. One call: a chain of "||" is as deep as it is long, and DuckDB stops at 1,000. */
 export const csvRowExpression = (columns: readonly Column[]): string =>
-  columns.length === 0 ? `''` : columns.map((column) => csvExpression(quoteName(column.name), column.type)).join(` || ',' || `)
+  columns.length === 0 ? `''` : `concat_ws(',', ${columns.map((column) => csvExpression(quoteName(column.name), column.type)).join(', ')})`
 
 /** The header line, without its line end. */
 export const csvHeader = (names: readonly string[]): string =>

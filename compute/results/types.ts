@@ -177,9 +177,9 @@ const checkedCast = (expression: string, type: ColumnType, path: string, name: s
   return `CASE WHEN ${expression} IS NOT NULL AND ${tried} IS NULL THEN ${misfit(expression, path, name, '')} ELSE ${tried} END`
 }
 
-/** Nanoseconds that microseconds cannot hold must not vanish. */
+/** Nanoseconds that microseconds cannot hold must not vanish. DuckDB casts no TIME back to a TIME_NS, and counts none of an infinite timestamp. */
 const wholeMicroseconds = (expression: string, type: ColumnType, path: string): string =>
-  `CASE WHEN CAST(CAST(${expression} AS ${sqlType(type)}) AS ${type === 'time' ? 'TIME_NS' : 'TIMESTAMP_NS'}) IS DISTINCT FROM ${expression} THEN ${misfit(expression, path, 'microseconds', ': cast the column to µs in the query')} ELSE ${plainCast(expression, type)} END`
+  `CASE WHEN ${type === 'time' ? `epoch_ns(${expression}) % 1000 <> 0` : `CAST(CAST(${expression} AS ${sqlType(type)}) AS TIMESTAMP_NS) IS DISTINCT FROM ${expression}`} THEN ${misfit(expression, path, 'microseconds', ': cast the column to µs in the query')} ELSE ${plainCast(expression, type)} END`
 
 const leafCast = (expression: string, from: DuckdbType, to: string, path: string): string => {
   if (from.name === 'TIMESTAMP_NS' && to === 'timestamp') return wholeMicroseconds(expression, to, path)

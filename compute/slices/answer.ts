@@ -5,7 +5,7 @@ import { isGrouped } from '../../edge/contract/slice-sql.ts'
 import { MAX_SLICE_ROWS } from '../../edge/contract/slices.ts'
 import { asSubquery, quoteName } from '../duckdb/sql.ts'
 import { typeTree } from '../duckdb/type-tree.ts'
-import { csvExpression, csvHeader, wireRowExpression } from '../results/rows.ts'
+import { csvHeader, csvRowExpression, wireRowExpression } from '../results/rows.ts'
 import { castExpression, icebergType, Unkeepable } from '../results/types.ts'
 import { SliceFault } from './faults.ts'
 import type { Outlet } from './outlet.ts'
@@ -26,12 +26,6 @@ interface Plan {
 
 const numbered = (columns: Column[]): Column[] => columns.map(({ type }, n) => ({ name: `c${n}`, type }))
 const aliases = (count: number): string => Array.from({ length: count }, (_, n) => quoteName(`c${n}`)).join(', ')
-
-/** Empty bytes are a value with an empty text, which only quotes tell from NULL. */
-const csvField = ({ name, type }: Column): string => {
-  const field = csvExpression(quoteName(name), type)
-  return type === 'binary' ? `CASE WHEN octet_length(${quoteName(name)}) = 0 THEN '""' ELSE ${field} END` : field
-}
 
 /** The type that keeps a column of a user's statement; what no Iceberg type keeps (an interval, a union) comes as its text. */
 const keptType = (tree: Parameters<typeof icebergType>[0], name: string): ColumnType => {
@@ -107,7 +101,7 @@ export const answer = async (connection: DuckDBConnection, relation: Relation, t
   const plan = await planOf(connection, relation, task)
   const json = task.format === 'json'
   const cells = numbered(plan.columns)
-  const line = json ? wireRowExpression(cells) : cells.map(csvField).join(` || ',' || `)
+  const line = json ? wireRowExpression(cells) : csvRowExpression(cells)
   const head = plan.columns.map(({ name, type }) => ({ name, type: typeName(type) }))
   await outlet.write(json ? `{"columns":${JSON.stringify(head)},"rows":[` : `${csvHeader(head.map(({ name }) => name))}\n`)
   const result = await connection.stream(
