@@ -14,6 +14,9 @@ const STDERR_CHARACTERS = 2_000
 /** Room for what DuckDB does not count, beside a quarter of its own limit: threads, results on their way, small text heaps. */
 const PROCESS_OVERHEAD_BYTES = 512 * 1024 ** 2
 
+/** A child that keeps more than this of what it may take is no good for another statement. */
+const KEPT_SHARE = 0.25
+
 export interface ChildOptions {
   /** Threads of DuckDB. */
   threads: number
@@ -225,15 +228,15 @@ export class DuckdbChild implements DuckdbSession {
   }
 
   /**
-   * Drops the database of the last work and prepares the next one. Answers whether another work has as much memory here
-   * as in a new process.
+   * Drops the database of the last work and prepares the next one. Answers whether another work finds about as much
+   * memory here as in a new process.
    */
   async reset(): Promise<boolean> {
     // One that cannot let go of a database keeps whoever waits for a child waiting.
     const late = setTimeout(() => this.kill(), RESET_GRACE_MILLISECONDS)
     try {
       const { rssBytes, grownBytes } = await this.#request('close', {})
-      return rssBytes <= this.#memoryLimitBytes && grownBytes <= this.#growthLimitBytes - this.#memoryLimitBytes
+      return rssBytes <= this.#memoryLimitBytes && grownBytes <= this.#growthLimitBytes * KEPT_SHARE
     } finally {
       clearTimeout(late)
     }
