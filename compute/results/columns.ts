@@ -1,5 +1,6 @@
 import { type Column, type ResultSchema, SYSTEM_COLUMNS } from '../../edge/contract/columns.ts'
 import type { DescribedColumn } from '../duckdb/protocol.ts'
+import { didYouMean } from '../tasks/nearest.ts'
 import { directedType, icebergType, lostName, Unkeepable, widens } from './types.ts'
 
 const MAX_COLUMNS = 1_000
@@ -34,6 +35,12 @@ export const checkColumnNames = (names: readonly string[]): void => {
   }
 }
 
+/** Refuses a `types` directive for a column that the query does not yield. Throws `Unkeepable`. */
+export const checkDirected = (types: Record<string, string>, names: readonly string[]): void => {
+  const stray = Object.keys(types).find((name) => !names.includes(name))
+  if (stray !== undefined) throw new Unkeepable(`types: the query yields no column "${stray}"${didYouMean(stray, names)}`)
+}
+
 /** The type a column is kept in: what `types` says, the system column's own type, or the one that fits DuckDB's. Throws `Unkeepable`. */
 export const keptColumn = (described: DescribedColumn, types: Record<string, string>): Column => {
   const { name, type } = described
@@ -46,8 +53,10 @@ export const keptColumn = (described: DescribedColumn, types: Record<string, str
 /** A query's result as a report's columns, without ids. Throws `Unkeepable`. */
 export const keptColumns = (described: readonly DescribedColumn[], types: Record<string, string>): Column[] => {
   checkColumnNames(described.map((column) => column.name))
-  const stray = Object.keys(types).find((name) => !described.some((column) => column.name === name))
-  if (stray !== undefined) throw new Unkeepable(`types: the query yields no column "${stray}"`)
+  checkDirected(
+    types,
+    described.map((column) => column.name),
+  )
   return described.map((column) => keptColumn(column, types))
 }
 

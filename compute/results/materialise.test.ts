@@ -242,7 +242,9 @@ describe('the types directive', () => {
   })
 
   test('refuses a name that the query does not yield', async () => {
-    expect((await faultOf(out.run('SELECT 1 AS a', { types: { b: 'long' } }))).message).toBe('types: the query yields no column "b"')
+    expect((await faultOf(out.run('SELECT 1 AS total', { types: { Totl: 'long' } }))).message).toBe(
+      'types: the query yields no column "Totl"; did you mean "total"?',
+    )
   })
 })
 

@@ -64,6 +64,13 @@ test('a result that cannot be kept is refused at load: by its types, or by its n
   expect(byName.problem?.message).toContain('alias')
 })
 
+test('a refusal that is about a tag stands at its line', async () => {
+  const tagged = await describeOne(() => Promise.reject(fault('schema', 'types: the query yields no column "v"')), {
+    tags: '-- description: d\n-- types: v=int\n',
+  })
+  expect(tagged.problem).toMatchObject({ line: 3, message: 'types: the query yields no column "v"' })
+})
+
 test('a task of several sources is described on each, and refused where they differ', async () => {
   const asked: string[] = []
   const same = await describeOne(

@@ -65,13 +65,15 @@ const describe = async (task: LoadedTask, request: DescribeRequest): Promise<{ t
   const answers = await Promise.all(candidates.map((source) => ask(task, source, request)))
   const several = candidates.length > 1
   const on = (answer: Answer, message: string) => (several ? `on ${answer.source.name}: ${message}` : message)
-  const refuse = (message: string) => {
-    const problem: TaskProblem = { severity: 'error', code: 'schema', file: task.file, line: task.line, task: task.name, message }
+  /** `about`: the reason alone; one that begins with a tag's name is about that line. */
+  const refuse = (message: string, about = message) => {
+    const line = task.tags.find((tag) => about.startsWith(`${tag.name}: `))?.line ?? task.line
+    const problem: TaskProblem = { severity: 'error', code: 'schema', file: task.file, line, task: task.name, message }
     return { task: null, problem }
   }
 
   const refused = answers.find((answer) => answer.kind === 'refused')
-  if (refused !== undefined) return refuse(on(refused, refused.message))
+  if (refused !== undefined) return refuse(on(refused, refused.message), refused.message)
   const [first, ...others] = answers.filter((answer) => answer.kind === 'columns')
   for (const other of others) {
     const difference = first === undefined ? null : columnsDiffer(first.columns, other.columns)

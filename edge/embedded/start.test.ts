@@ -212,10 +212,14 @@ describe('npm start', () => {
     state = join(root, 'faulty')
     const tasks = join(root, 'faulty-tasks')
     mkdirSync(tasks)
-    writeFileSync(join(tasks, 'late.sql'), '-- name: late\n-- max_runtime: soon\nSELECT 1 AS a;\n')
+    writeFileSync(
+      join(tasks, 'late.sql'),
+      '-- name: late\n-- max_runtime: soon\nSELECT 1 AS a;\n-- name: kept\n-- retenton: 3d\nSELECT 1 AS a;\n-- name: elsewhere\n-- db: warehouse\nSELECT 1 AS a;\n',
+    )
     const one = await start({ SCARAB_TASKS: `${join(root, 'tasks')},${tasks},${join(root, 'nowhere')}` })
     const told = await one.line(/late\.sql:2: error: /)
     expect(told).toContain('task "late": max_runtime: "soon" is not a duration')
+    const slip = await one.line(/late\.sql:5: warning: .*did you mean "retention"\?/)
     await one.line(/nowhere: error: there is no such folder of task files/)
     expect((await submit(one.origin)).state).toBe('succeeded')
     for (const pid of processesOf(state, 'bun.exe').filter((pid) =>
@@ -224,7 +228,7 @@ describe('npm start', () => {
       process.kill(pid, 'SIGKILL')
     await one.line(/node embedded ended \(SIGKILL\)/)
     expect((await submit(one.origin)).state).toBe('succeeded')
-    expect(one.lines.filter((line) => line.includes('late.sql'))).toEqual([told])
+    expect(one.lines.filter((line) => line.includes('late.sql'))).toEqual([told, slip])
   })
 
   test('a killed node and a killed workerd come back by themselves', async () => {

@@ -284,8 +284,12 @@ const s3Bindings = (entryPort: number, s3: { accessKeyId: string; secretAccessKe
   S3_SECRET_ACCESS_KEY: s3.secretAccessKey,
 })
 
-/** A task that is refused, in a node's log: `TIME /path/file.sql:3: error: …` (compute/tasks/problem.ts). */
-export const taskFault = (line: string): string | null => /^\S+ (\/.+?: error: .+)$/.exec(line)?.[1] ?? null
+/**
+ * A task that is refused or has a misspelt line, in a node's log: `TIME /path/file.sql:3: error: …` (compute/tasks/problem.ts).
+ * Other warnings, such as of a source that this node does not have, stay in the log.
+ */
+export const taskFault = (line: string): string | null =>
+  /^\S+ (\/.+?: (?:error: .+|warning: .*; did you mean .+))$/.exec(line)?.[1] ?? null
 
 /** `compute/main.ts` ends with this where starting again cannot help: a wrong flag or file, a refused token. */
 const NODE_GIVES_UP = 78

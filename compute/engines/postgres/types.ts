@@ -1,5 +1,5 @@
 import { type Column, type ColumnType, SYSTEM_COLUMNS } from '../../../edge/contract/columns.ts'
-import { checkColumnNames } from '../../results/columns.ts'
+import { checkColumnNames, checkDirected } from '../../results/columns.ts'
 import { directedType, Unkeepable } from '../../results/types.ts'
 import type { Field } from './wire.ts'
 
@@ -169,9 +169,10 @@ export const resultColumns = (
   catalog: ReadonlyMap<number, CatalogType>,
 ): ResultColumn[] => {
   checkColumnNames(fields.map((field) => field.name))
-  for (const name of Object.keys(types)) {
-    if (!fields.some((field) => field.name === name)) throw new Unkeepable(`types: the query yields no column "${name}"`)
-  }
+  checkDirected(
+    types,
+    fields.map((field) => field.name),
+  )
   // Whatever a `tenant_id` is, it is compared with the tenant as text.
   return fields.map((field) => resultColumn(field, field.name === 'tenant_id' ? 'string' : types[field.name], catalog))
 }
