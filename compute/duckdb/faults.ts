@@ -21,6 +21,9 @@ const CODES: [prefix: RegExp, code: string, failure: Failure['class']][] = [
   [/^IO Error|^HTTP Error|^Serialization Error|^Invalid Configuration Error/, 'source_error', 'source'],
 ]
 
+/** A statement writes nothing but files of ours: that a disk is full is the node's trouble, and where it is nobody's business. */
+const UNWRITTEN = /^IO Error: (?:Could not|Failed to) write (?:all|file|to file)\b[\s\S]*: ([^:\n]+)$/
+
 /** Codes of the child's own faults (`ChildFault`). */
 const OWN_CLASSES: Record<string, Failure['class']> = {
   not_a_select: 'sql',
@@ -36,6 +39,9 @@ export const failureOf = (code: string | null, text: string): Failure => {
   const own = message.indexOf(OWN_ERROR)
   if (own >= 0)
     return { code: 'unkeepable_value', message: message.slice(own + OWN_ERROR.length).slice(0, MAX_MESSAGE_CHARACTERS), class: 'sql' }
+  const unwritten = UNWRITTEN.exec(message)?.[1]
+  if (unwritten !== undefined)
+    return { code: 'node_disk', message: `the node could not write a file of this job: ${unwritten.slice(0, 200)}`, class: 'limit' }
   const found = CODES.find(([prefix]) => prefix.test(message))
   const remedy =
     found?.[1] === 'file_not_allowed' ? '. Name a file inside the folders that the node allows, relative to the task file.' : ''

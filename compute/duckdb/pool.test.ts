@@ -185,6 +185,16 @@ describe('a pool of DuckDB children', () => {
     await small.close()
   })
 
+  test.if(process.platform === 'linux')('a full disk is told as the trouble of the node, without the path of its file', async () => {
+    const full = "COPY (SELECT range AS i FROM range(1000000)) TO '/dev/full' (FORMAT csv, USE_TMP_FILE false)"
+    const failure = await faultOf(pool.use(open, never(), (session) => session.run(full)))
+    expect(failure).toEqual({
+      class: 'limit',
+      code: 'node_disk',
+      message: 'the node could not write a file of this job: No space left on device',
+    })
+  })
+
   test('ends a statement that needs more memory than its process may have', async () => {
     const small = new DuckdbPool({ tempFolder: join(root, 'small'), memoryLimitBytes: 100 * MIB, max: 1 })
     const heap = await faultOf(small.use(open, never(), (session) => session.run("SELECT length(repeat('x', 2000000000))")))
