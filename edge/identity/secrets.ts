@@ -60,7 +60,7 @@ export const macKeys = async (secrets: string, purpose: Purpose): Promise<[MacKe
 }
 
 /** A secret's bytes. Throws when it is missing, too short, or no base64url. */
-export const secretBytes = (secret: string): Uint8Array<ArrayBuffer> => {
+const secretBytes = (secret: string): Uint8Array<ArrayBuffer> => {
   const bytes = fromBase64Url(secret)
   if (!bytes || bytes.byteLength < MIN_SECRET_BYTES)
     throw new Error(
